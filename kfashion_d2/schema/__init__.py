@@ -1,0 +1,17 @@
+"""The vocabulary: groups, labels, categories, parts and styles, in English and Korean. Python and NumPy only."""
+
+from .attribute_schema import CATEGORY_GROUP, CLASS_MODES, AttributeSchema, kfashion_schema
+from .text import normalize_text
+from .vocabulary import UNKNOWN, AttributeGroup, Label, LabelIndex
+
+__all__ = [
+    "CATEGORY_GROUP",
+    "CLASS_MODES",
+    "UNKNOWN",
+    "AttributeGroup",
+    "AttributeSchema",
+    "Label",
+    "LabelIndex",
+    "kfashion_schema",
+    "normalize_text",
+]

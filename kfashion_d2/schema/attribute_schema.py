@@ -1,0 +1,281 @@
+"""
+The vocabulary as an object: groups of labels, their columns in a label row, and the row's codec.
+
+Shapes: L labels in all groups together. A row is a (L,) vector over all of them; every group owns a slice of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .loading import read_schema_file
+from .vocabulary import UNKNOWN, AttributeGroup, Label, LabelIndex
+
+__all__ = ["CLASS_MODES", "AttributeSchema", "kfashion_schema"]
+
+CLASS_MODES = ("category", "part", "category_or_part")
+CATEGORY_GROUP = "category"
+
+_YAML = Path(__file__).with_name("kfashion.yaml")
+
+
+class AttributeSchema:
+    """
+    An ordered list of attribute groups with the categories, parts and styles around them. Immutable.
+
+    Attributes:
+        name, version: from the file.
+        groups (tuple[AttributeGroup]): in the order of their columns.
+        parts, categories, styles (LabelIndex): the garment parts, the categories and the image styles.
+        category_parts (tuple[int]): for every category, the id of its part.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        version: int,
+        groups: Sequence[AttributeGroup],
+        parts: LabelIndex,
+        categories: LabelIndex,
+        category_parts: Sequence[int],
+        styles: LabelIndex,
+        keys: Mapping[str, str],
+    ):
+        """
+        Args:
+            keys: the JSON keys of what is not a group: "category", "style", "sub_style".
+
+        Raises:
+            ValueError: two groups share a name.
+        """
+        self.name = name
+        self.version = version
+        self.groups = tuple(groups)
+        self.parts = parts
+        self.categories = categories
+        self.category_parts = tuple(category_parts)
+        self.styles = styles
+        self.keys = dict(keys)
+        self._by_name = {group.name: group for group in self.groups}
+        if len(self._by_name) != len(self.groups):
+            raise ValueError(f"a group stands twice in {[group.name for group in self.groups]}")
+        ends = np.cumsum([0] + [group.num_labels for group in self.groups])
+        self._slices = {g.name: slice(int(a), int(b)) for g, a, b in zip(self.groups, ends, ends[1:])}
+        self.num_labels = int(ends[-1])
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> AttributeSchema:
+        """
+        Read a schema file; ``kfashion_d2/schema/kfashion.yaml`` is the example and documents the format.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: it is not a schema; the message names the file and the place.
+        """
+        return cls(**read_schema_file(Path(path)))
+
+    @classmethod
+    def from_config(cls, cfg: Any) -> AttributeSchema:
+        """The schema that a config trains: ``DATASETS.KFASHION.{SCHEMA,CLASSES}``, ``ROI_ATTRIBUTE_HEAD.GROUPS``."""
+        data = cfg.DATASETS.KFASHION
+        schema = cls.from_file(data.SCHEMA) if data.SCHEMA else kfashion_schema()
+        return schema.for_classes(data.CLASSES).subset(cfg.MODEL.ROI_ATTRIBUTE_HEAD.GROUPS)
+
+    def _with_groups(self, groups: Sequence[AttributeGroup]) -> AttributeSchema:
+        return AttributeSchema(
+            name=self.name,
+            version=self.version,
+            groups=groups,
+            parts=self.parts,
+            categories=self.categories,
+            category_parts=self.category_parts,
+            styles=self.styles,
+            keys=self.keys,
+        )
+
+    def subset(self, names: Sequence[str]) -> AttributeSchema:
+        """
+        The schema of some groups, in the order given; an empty list means all.
+
+        Raises:
+            ValueError: a name is not a group of this schema.
+        """
+        return self._with_groups([self.group(name) for name in names]) if names else self
+
+    def for_classes(self, classes: str) -> AttributeSchema:
+        """
+        The groups that a class mode trains: with the parts as classes, the category becomes one more
+        single-label group, the last one; otherwise the schema itself.
+
+        Raises:
+            ValueError: `classes` is not one of CLASS_MODES.
+        """
+        if classes not in CLASS_MODES:
+            raise ValueError(f"classes={classes!r}: choose from {', '.join(CLASS_MODES)}")
+        if classes != "part" or CATEGORY_GROUP in self._by_name:
+            return self
+        by_part = {
+            part.name: tuple(i for i, p in enumerate(self.category_parts) if p == part_id)
+            for part_id, part in enumerate(self.parts.labels)
+        }
+        category = AttributeGroup(
+            name=CATEGORY_GROUP,
+            korean=self.keys["category"],
+            kind="single",
+            index_of=self.categories,
+            tier="B",
+            absent="unknown",
+            part_labels=by_part,
+        )
+        return self._with_groups([*self.groups, category])
+
+    def thing_classes(self, classes: str) -> tuple[Label, ...]:
+        """The detector's classes in a class mode, in the order of their ids."""
+        self.for_classes(classes)  # refuses a mode that does not exist
+        if classes == "part":
+            return self.parts.labels
+        if classes == "category":
+            return self.categories.labels
+        others = [Label(f"other {part.name}", f"기타 {part.korean}") for part in self.parts.labels]
+        return (*self.categories.labels, *others)
+
+    def class_parts(self, classes: str) -> tuple[int, ...]:
+        """For every class of a class mode, the id of its part."""
+        parts = tuple(range(len(self.parts)))
+        return {
+            "part": parts,
+            "category": self.category_parts,
+            "category_or_part": (*self.category_parts, *parts),
+        }[classes]
+
+    @property
+    def group_names(self) -> tuple[str, ...]:
+        return tuple(self._by_name)
+
+    def group(self, name: str) -> AttributeGroup:
+        """
+        Raises:
+            ValueError: there is no such group; the message lists those that exist.
+        """
+        try:
+            return self._by_name[name]
+        except KeyError:
+            known = ", ".join(self._by_name)
+            raise ValueError(f"no attribute group {name!r} in schema {self.name!r}; choose from {known}") from None
+
+    def slice(self, name: str) -> slice:
+        """The columns of a group in a row of L labels."""
+        self.group(name)
+        return self._slices[name]
+
+    @cached_property
+    def hash(self) -> str:
+        """
+        Sixteen hexadecimal digits over all that gives an id its meaning (names and orders, kinds, parts).
+        Korean names and aliases are left out: they decide how a file is read, not what an id means.
+        """
+        meaning = {
+            "name": self.name,
+            "version": self.version,
+            "parts": self.parts.labels,
+            "categories": [self.categories.labels, self.category_parts],
+            "styles": self.styles.labels,
+            "groups": [
+                [g.name, g.kind, g.tier, g.absent, g.labels, {p: list(ids) for p, ids in g.part_labels.items()}]
+                for g in self.groups
+            ],
+        }
+        text = json.dumps(meaning, sort_keys=True, ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @cached_property
+    def applicable(self) -> np.ndarray:
+        """bool (P, L): whether a label's group applies to a part, for the P parts."""
+        rows = np.zeros((len(self.parts), self.num_labels), dtype=bool)
+        for group in self.groups:
+            for part in group.parts:
+                rows[self.parts.index(part), self.slice(group.name)] = True
+        return rows
+
+    def encode(self, attributes: Mapping[str, int | Sequence[int]], part: str) -> np.ndarray:
+        """
+        A garment's attributes as a row of labels.
+
+        Args:
+            attributes: group -> local label id (single) or list of ids (multi); -1 or [-1]: unknown,
+                []: known to have none. Groups of other schemas are ignored.
+            part: the garment's part; groups that do not apply to it stay -1 whatever `attributes` says.
+
+        Returns:
+            int8 (L,): 1 yes, 0 no, -1 unknown or not applicable.
+
+        Raises:
+            ValueError: `part` or an id does not exist, or a value is not of its group's kind.
+        """
+        row = np.full(self.num_labels, UNKNOWN, dtype=np.int8)
+        self.parts.index(part)
+        for group in self.groups:
+            if group.name not in attributes or part not in group.part_labels:
+                continue
+            value = attributes[group.name]
+            if group.is_single != isinstance(value, (int, np.integer)):
+                raise ValueError(f"{group.name!r} is {group.kind}-label, but its value is {value!r}")
+            ids = [value] if group.is_single else list(value)  # type: ignore[arg-type]
+            if UNKNOWN in ids:
+                continue
+            if any(not 0 <= i < group.num_labels for i in ids):
+                raise ValueError(f"{group.name!r} has labels 0 to {group.num_labels - 1}, but its value is {value!r}")
+            columns = row[self._slices[group.name]]
+            columns[:] = 0
+            columns[ids] = 1
+        return row
+
+    def decode(
+        self, row: Any, threshold: float | Mapping[str, float] = 0.5, top_k: int = 1
+    ) -> dict[str, list[tuple[Label, float]]]:
+        """
+        A row of scores in words.
+
+        Args:
+            row: float (L,): one row of ``pred_attributes``.
+            threshold: the least score of a multi-label group's label; one number, or one for each group
+                (0.5 where a group is not named).
+            top_k: how many labels of a single-label group.
+
+        Returns:
+            dict: group -> [(label, score), ...], best first: the `top_k` best of a single-label group, all that
+            reach the threshold of a multi-label one. Groups that do not apply (their scores are all 0) are left out.
+
+        Raises:
+            ValueError: `row` has another length than L.
+        """
+        scores = np.asarray(row, dtype=np.float64)
+        if scores.shape != (self.num_labels,):
+            raise ValueError(f"a row of schema {self.name!r} has {self.num_labels} scores, not shape {scores.shape}")
+        result: dict[str, list[tuple[Label, float]]] = {}
+        for group in self.groups:
+            columns = scores[self._slices[group.name]]
+            if not columns.any():
+                continue
+            order = np.argsort(-columns, kind="stable")
+            if group.is_single:
+                order = order[:top_k]
+            else:
+                least = threshold.get(group.name, 0.5) if isinstance(threshold, Mapping) else threshold
+                order = order[columns[order] >= least]
+            result[group.name] = [(group.labels[i], float(columns[i])) for i in order]
+        return result
+
+
+@lru_cache(maxsize=None)
+def kfashion_schema() -> AttributeSchema:
+    """The vocabulary of AI Hub's K-Fashion set: ten groups, 174 labels, 21 categories, 23 styles."""
+    return AttributeSchema.from_file(_YAML)
