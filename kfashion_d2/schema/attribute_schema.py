@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from functools import cached_property, lru_cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +68,7 @@ class AttributeSchema:
         if len(self._by_name) != len(self.groups):
             raise ValueError(f"a group stands twice in {[group.name for group in self.groups]}")
         ends = np.cumsum([0] + [group.num_labels for group in self.groups])
-        self._slices = {g.name: slice(int(a), int(b)) for g, a, b in zip(self.groups, ends, ends[1:])}
+        self._slices = {g.name: slice(int(a), int(b)) for g, a, b in zip(self.groups, ends[:-1], ends[1:], strict=True)}
         self.num_labels = int(ends[-1])
 
     @classmethod
@@ -228,7 +228,7 @@ class AttributeSchema:
             value = attributes[group.name]
             if group.is_single != isinstance(value, (int, np.integer)):
                 raise ValueError(f"{group.name!r} is {group.kind}-label, but its value is {value!r}")
-            ids = [value] if group.is_single else list(value)  # type: ignore[arg-type]
+            ids: list[int] = [value] if group.is_single else list(value)  # type: ignore[arg-type, list-item]
             if UNKNOWN in ids:
                 continue
             if any(not 0 <= i < group.num_labels for i in ids):
@@ -275,7 +275,7 @@ class AttributeSchema:
         return result
 
 
-@lru_cache(maxsize=None)
+@cache
 def kfashion_schema() -> AttributeSchema:
     """The vocabulary of AI Hub's K-Fashion set: ten groups, 174 labels, 21 categories, 23 styles."""
     return AttributeSchema.from_file(_YAML)

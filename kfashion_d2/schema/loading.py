@@ -51,8 +51,9 @@ def _group(entry: dict, parts: LabelIndex, where: str) -> AttributeGroup:
     for part, values in (entry.get("parts") or {p.name: [] for p in parts.labels}).items():
         parts.index(part)
         ids = [index_of.find(str(value)) for value in values] if values else list(range(len(labels)))
-        if None in ids:
-            raise ValueError(f"{where}, part {part!r}: {values[ids.index(None)]!r} is not a label")
+        for value, index in zip(values, ids, strict=False):  # without values, all labels: nothing to refuse
+            if index is None:
+                raise ValueError(f"{where}, part {part!r}: {value!r} is not a label")
         part_labels[part] = tuple(sorted({*ids, *none_ids}))  # type: ignore[type-var]
     korean = str(entry.get("korean", name))
     return AttributeGroup(

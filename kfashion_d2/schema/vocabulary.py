@@ -28,7 +28,7 @@ class Label(str):
         self.korean = korean or name
         return self
 
-    def __getnewargs__(self) -> tuple[str, str]:
+    def __getnewargs__(self) -> tuple[str, str]:  # type: ignore[override]
         return str(self), self.korean
 
     @property
