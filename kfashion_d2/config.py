@@ -1,0 +1,112 @@
+"""Every key that this package adds to Detectron2's config, with its default."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import torch
+from detectron2.config import CfgNode as CN
+from detectron2.config import get_cfg
+
+__all__ = ["add_kfashion_config", "get_config_file", "get_kfashion_cfg", "use_available_device"]
+
+logger = logging.getLogger(__name__)
+
+
+def add_kfashion_config(cfg: CN) -> None:
+    """
+    Add the keys of kfashion_d2 to a config, and its models to Detectron2's registries. Call it before
+    ``cfg.merge_from_file``; a second call resets the keys.
+    """
+    from . import modeling  # noqa: F401  # registers
+
+    # ---------------------------------------------------------------- the data
+    cfg.DATASETS.KFASHION = CN()
+    # Folder that tools/convert_kfashion.py wrote. Its splits register as kfashion_train, kfashion_val, ...
+    # Empty: $DETECTRON2_DATASETS/kfashion, if it is there.
+    cfg.DATASETS.KFASHION.ROOT = ""
+    # Where the images are, if they moved since conversion. Empty: where they were.
+    cfg.DATASETS.KFASHION.IMAGE_ROOT = ""
+    # What the detector's classes are:
+    #   category           the 21 categories; garments of unknown category are ignored
+    #   part               top, bottom, outer, dress; the category becomes one more attribute group
+    #   category_or_part   the categories, and "other top", "other bottom", ... for the unknown ones
+    cfg.DATASETS.KFASHION.CLASSES = "category"
+    # A schema file of your own. Empty: K-Fashion's.
+    cfg.DATASETS.KFASHION.SCHEMA = ""
+
+    # ---------------------------------------------------------------- the attribute branch
+    cfg.MODEL.ROI_ATTRIBUTE_HEAD = CN()
+    cfg.MODEL.ROI_ATTRIBUTE_HEAD.NAME = "AttributeHead"
+    # Names of the groups to train, in any order. Empty: all of the schema ("category" among them in part mode).
+    cfg.MODEL.ROI_ATTRIBUTE_HEAD.GROUPS = []
+    # Feature maps that the branch pools from. Empty: those of ROI_HEADS.IN_FEATURES.
+    cfg.MODEL.ROI_ATTRIBUTE_HEAD.IN_FEATURES = []
+    # Side of the pooled square, in cells.
+    cfg.MODEL.ROI_ATTRIBUTE_HEAD.POOLER_RESOLUTION = 7
+    cfg.MODEL.ROI_ATTRIBUTE_HEAD.POOLER_SAMPLING_RATIO = 0
+    cfg.MODEL.ROI_ATTRIBUTE_HEAD.POOLER_TYPE = "ROIAlignV2"
+    # 3x3 convolutions, then fully connected layers, before the last linear layer.
+    cfg.MODEL.ROI_ATTRIBUTE_HEAD.NUM_CONV = 0
+    cfg.MODEL.ROI_ATTRIBUTE_HEAD.CONV_DIM = 256
+    cfg.MODEL.ROI_ATTRIBUTE_HEAD.NUM_FC = 2
+    cfg.MODEL.ROI_ATTRIBUTE_HEAD.FC_DIM = 1024
+    # Normalisation of the convolutions: "", "BN", "GN", ...
+    cfg.MODEL.ROI_ATTRIBUTE_HEAD.NORM = ""
+    # Multiplier of the branch's loss, and of every group's own loss in the order of GROUPS (empty: 1 for each).
+    cfg.MODEL.ROI_ATTRIBUTE_HEAD.LOSS_WEIGHT = 1.0
+    cfg.MODEL.ROI_ATTRIBUTE_HEAD.GROUP_WEIGHTS = []
+
+    # ---------------------------------------------------------------- training and evaluation
+    # SGD (Detectron2's own) or ADAMW.
+    cfg.SOLVER.OPTIMIZER = "SGD"
+    # Strength of random brightness, contrast and saturation (0.2: factors of 0.8 to 1.2). Refused while a group of
+    # COLOR_GROUPS trains: it would change the colour and keep the label.
+    cfg.INPUT.COLOR_JITTER = 0.0
+    cfg.INPUT.COLOR_GROUPS = ["color", "sub_color"]
+    # Groups that a crop makes unknown when it cuts the garment.
+    cfg.INPUT.CROP.LENGTH_GROUPS = ["length", "sleeve_length"]
+    cfg.TEST.ATTRIBUTES = CN()
+    # A detection stands for a garment from this IoU on.
+    cfg.TEST.ATTRIBUTES.IOU_THRESHOLD = 0.5
+    # Score from which a label of a multi-label group is given.
+    cfg.TEST.ATTRIBUTES.SCORE_THRESHOLD = 0.5
+    # Also score the branch alone, on ground-truth boxes. The backbone runs once for both.
+    cfg.TEST.ATTRIBUTES.ON_GT_BOXES = True
+
+
+def get_kfashion_cfg() -> CN:
+    """Detectron2's default config with the keys of this package."""
+    cfg = get_cfg()
+    add_kfashion_config(cfg)
+    return cfg
+
+
+def get_config_file(name: str) -> str:
+    """
+    Path of a shipped config, as in ``get_config_file("quick/attribute_rcnn_tiny.yaml")``.
+
+    Raises:
+        FileNotFoundError: there is no such config; the message lists those that exist.
+    """
+    here = Path(__file__).parent
+    # In a checkout the configs lie beside the package, in an installed wheel inside it.
+    root = next((folder for folder in (here / "configs", here.parent / "configs") if folder.is_dir()), here)
+    path = root / name
+    if not path.is_file():
+        known = ", ".join(sorted(str(file.relative_to(root)) for file in root.rglob("*.yaml")))
+        raise FileNotFoundError(f"no config {name!r}; choose from {known}")
+    return str(path)
+
+
+def use_available_device(cfg: CN) -> None:
+    """Let a config that asks for CUDA run on the CPU where there is none, and say so. The config may be frozen."""
+    if not cfg.MODEL.DEVICE.startswith("cuda") or torch.cuda.is_available():
+        return
+    logger.warning("MODEL.DEVICE is %s, but no CUDA device is available: running on the CPU", cfg.MODEL.DEVICE)
+    frozen = cfg.is_frozen()
+    cfg.defrost()
+    cfg.MODEL.DEVICE = "cpu"
+    if frozen:
+        cfg.freeze()

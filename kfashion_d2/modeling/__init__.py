@@ -1,0 +1,37 @@
+"""The attribute branch: losses, head, ROI heads and a small backbone."""
+
+from .._lazy import lazy_exports
+
+__all__ = [
+    "ROI_ATTRIBUTE_HEAD_REGISTRY",
+    "AttributeHead",
+    "AttributeROIHeadsMixin",
+    "AttributeStandardROIHeads",
+    "attribute_losses",
+    "attribute_probabilities",
+    "build_attribute_head",
+    "multi_label_loss",
+    "single_label_loss",
+]
+
+__getattr__, __dir__ = lazy_exports(
+    __name__,
+    {
+        "ROI_ATTRIBUTE_HEAD_REGISTRY": ".attribute_head",
+        "AttributeHead": ".attribute_head",
+        "AttributeROIHeadsMixin": ".roi_heads",
+        "AttributeStandardROIHeads": ".roi_heads",
+        "attribute_losses": ".attribute_head",
+        "attribute_probabilities": ".attribute_head",
+        "build_attribute_head": ".attribute_head",
+        "multi_label_loss": ".losses",
+        "single_label_loss": ".losses",
+    },
+)
+
+# Importing the package registers its models. Without Detectron2 the losses still import: they need torch alone.
+try:
+    from . import backbone, roi_heads  # noqa: F401
+except ImportError as error:
+    if "detectron2" not in (error.name or str(error)):
+        raise
