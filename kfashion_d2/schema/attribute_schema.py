@@ -51,7 +51,8 @@ class AttributeSchema:
     ):
         """
         Args:
-            keys: the JSON keys of what is not a group: "category", "style", "sub_style".
+            keys: the JSON keys of what is not a group: "category", "style", "sub_style"; and those whose presence says
+                that a tier was labelled: "tier_A", "tier_B".
 
         Raises:
             ValueError: two groups share a name.

@@ -99,6 +99,7 @@ def read_schema_file(path: Path) -> dict[str, Any]:
                 "category": str(category.get("korean", "category")),
                 "style": str(style.get("korean", "style")),
                 "sub_style": str(style.get("korean_sub", "sub_style")),
+                **{f"tier_{tier}": str(key) for tier, key in data["tiers"].items()},
             },
         }
     except (KeyError, TypeError, AttributeError) as error:

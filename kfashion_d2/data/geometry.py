@@ -1,0 +1,149 @@
+"""Boxes and polygons of one garment as they stand in a file, dirt included. Pure Python; pixels, as floats."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+__all__ = ["Geometry", "as_number", "resolve_geometry"]
+
+MIN_IOU = 0.8  # of the rect and the polygon's bounds: below it the polygon is not the rect's
+LIMIT = 1e7  # pixels; what lies further out is no coordinate
+
+Box = tuple[float, float, float, float]  # x0, y0, x1, y1
+
+
+class Geometry(NamedTuple):
+    """
+    Attributes:
+        bbox: [x, y, width, height] inside the image, or None where the garment has no geometry at all.
+        polygon: [x1, y1, x2, y2, ...] when it is sound, else None.
+        notes: (key, reason, action) of everything that was not as it should be.
+    """
+
+    bbox: list[float] | None
+    polygon: list[float] | None
+    notes: list[tuple[str, str, str]]
+
+
+def as_number(value: Any) -> float | None:
+    """A finite coordinate as a float, or None: booleans, text, NaN, infinities and absurd numbers are none."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return float(value) if -LIMIT < value < LIMIT else None
+
+
+def read_points(entry: dict[str, Any]) -> tuple[list[tuple[float, float]], bool]:
+    """
+    The points of ``{"X좌표1": .., "Y좌표1": .., ...}`` in the order of their numbers, whatever the keys' order.
+
+    Returns:
+        The points, and whether any key or coordinate had to be left out.
+    """
+    axes: dict[str, dict[int, float | None]] = {"X": {}, "Y": {}}
+    complete = True
+    for key, value in entry.items():
+        digits = key[3:]
+        if key[:1] in axes and key[1:3] == "좌표" and digits.isdecimal() and len(digits) < 7:
+            axes[key[0]][int(digits)] = as_number(value)
+        else:
+            complete = False
+    xs, ys = axes["X"], axes["Y"]
+    points = []
+    for number in sorted(xs.keys() | ys.keys()):
+        x, y = xs.get(number), ys.get(number)
+        if x is None or y is None:
+            complete = False
+        else:
+            points.append((x, y))
+    return points, complete
+
+
+def read_rect(entry: dict[str, Any]) -> Box | None:
+    """``{"X좌표", "Y좌표", "가로", "세로"}`` as corners; None where a number is missing or a side is not positive."""
+    x, y = as_number(entry.get("X좌표")), as_number(entry.get("Y좌표"))
+    width, height = as_number(entry.get("가로")), as_number(entry.get("세로"))
+    if x is None or y is None or width is None or height is None or width <= 0 or height <= 0:
+        return None
+    return x, y, x + width, y + height
+
+
+def clamp(value: float, high: float) -> float:
+    return min(max(value, 0.0), high)
+
+
+def clip_box(box: Box, width: int, height: int) -> Box | None:
+    """The part of a box inside the image, or None."""
+    x0, y0, x1, y1 = clamp(box[0], width), clamp(box[1], height), clamp(box[2], width), clamp(box[3], height)
+    return (x0, y0, x1, y1) if x1 > x0 and y1 > y0 else None
+
+
+def iou(a: Box, b: Box) -> float:
+    """Intersection over union of two boxes that have an area."""
+    shared_width = min(a[2], b[2]) - max(a[0], b[0])
+    shared_height = min(a[3], b[3]) - max(a[1], b[1])
+    if shared_width <= 0 or shared_height <= 0:
+        return 0.0
+    shared = shared_width * shared_height
+    return shared / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared)
+
+
+def signed_area(points: list[tuple[float, float]]) -> float:
+    total, (x0, y0) = 0.0, points[-1]
+    for x1, y1 in points:
+        total += x0 * y1 - x1 * y0
+        x0, y0 = x1, y1
+    return total / 2
+
+
+def resolve_geometry(rect: dict[str, Any], polygon: dict[str, Any], width: int, height: int) -> Geometry:
+    """
+    The box rule: the polygon's bounds when it is sound and agrees with the rect, or there is no rect; else the rect.
+
+    A polygon is sound with three or more distinct points and an area, after its points were clamped to the image.
+
+    Args:
+        rect, polygon: the entries of the file, `{}` where there is none.
+        width, height: of the image.
+    """
+    notes: list[tuple[str, str, str]] = []
+    points, complete = read_points(polygon)
+    if not complete:
+        notes.append(("폴리곤좌표", "polygon point incomplete", "repaired"))
+    # The labelling tool's undo leaves these behind.
+    end = len(points)
+    while end and points[end - 1] == (0.0, 0.0):
+        end -= 1
+    if end < len(points):
+        notes.append(("폴리곤좌표", "stray (0, 0) at the polygon's end", "repaired"))
+        del points[end:]
+    clamped = [(clamp(x, width), clamp(y, height)) for x, y in points]
+    if clamped != points:
+        notes.append(("폴리곤좌표", "polygon leaves the image", "repaired"))
+    bounds = None
+    if len(set(clamped)) >= 3 and signed_area(clamped):
+        xs, ys = [x for x, _ in clamped], [y for _, y in clamped]
+        bounds = (min(xs), min(ys), max(xs), max(ys))
+    elif polygon:
+        notes.append(("폴리곤좌표", "polygon unsound", "repaired"))
+    else:
+        notes.append(("폴리곤좌표", "no polygon", "noted"))
+
+    raw = read_rect(rect)
+    clipped = clip_box(raw, width, height) if raw else None
+    if not rect:
+        notes.append(("렉트좌표", "no rect", "noted"))
+    elif raw is None:
+        notes.append(("렉트좌표", "rect without area", "repaired"))
+    elif clipped is None:
+        notes.append(("렉트좌표", "rect outside the image", "repaired"))
+
+    if bounds and clipped and iou(bounds, clipped) < MIN_IOU:
+        notes.append(("폴리곤좌표", "polygon and rect disagree", "repaired"))
+        bounds = None
+    box = bounds or clipped
+    if box is None:
+        return Geometry(None, None, notes)
+    if not bounds and clipped != raw:
+        notes.append(("렉트좌표", "rect leaves the image", "repaired"))
+    flat = [value for point in clamped for value in point] if bounds else None
+    return Geometry([box[0], box[1], box[2] - box[0], box[3] - box[1]], flat, notes)

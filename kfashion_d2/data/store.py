@@ -1,0 +1,293 @@
+"""
+The store: a split as Arrow files, memory-mapped, one dict at a time.
+
+A split's folder holds `shard-00000.arrow`, ... and `meta.json`. A row is an image; its garments are parallel lists
+(`part`, `category`, ...), so that a row is read through NumPy views of the file, without building an Arrow scalar.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from torch.utils.data import Dataset
+
+from ..schema import CATEGORY_GROUP, UNKNOWN, AttributeSchema, kfashion_schema
+
+__all__ = ["FORMAT", "KFashionDataset", "arrow_schema", "read_meta", "records_to_table"]
+
+FORMAT = 1
+NOT_APPLICABLE = -2  # in a group's column; -1 is unknown
+
+_IMAGE_FIELDS = {
+    "image_id": pa.int64(),
+    "height": pa.int32(),
+    "width": pa.int32(),
+    "style": pa.int8(),
+    "sub_style": pa.int8(),
+    "file_name": pa.string(),
+    "label_file": pa.string(),
+    "original_file_name": pa.string(),
+    "created": pa.string(),
+}
+_GARMENT_FIELDS = {
+    "part": pa.list_(pa.int8()),
+    "index": pa.list_(pa.int32()),
+    "category": pa.list_(pa.int8()),
+    "bbox": pa.list_(pa.list_(pa.float64())),
+    "polygon": pa.list_(pa.list_(pa.float64())),
+}
+
+
+def arrow_schema(schema: AttributeSchema) -> pa.Schema:
+    """The columns of a shard; the vocabulary's hash is in its metadata."""
+    groups = {
+        f"attribute/{group.name}": pa.list_(pa.int8() if group.is_single else pa.list_(pa.int8()))
+        for group in schema.groups
+    }
+    metadata = {"kfashion_schema": schema.hash, "kfashion_format": str(FORMAT)}
+    return pa.schema({**_IMAGE_FIELDS, **_GARMENT_FIELDS, **groups}, metadata=metadata)
+
+
+def records_to_table(records: Iterable[Mapping[str, Any]], schema: AttributeSchema) -> pa.Table:
+    """
+    Args:
+        records: of :func:`parse_annotation`, each with `file_name` and `label_file` added.
+        schema: the one that they were parsed with.
+    """
+    part_ids = {part.name: i for i, part in enumerate(schema.parts.labels)}
+    rows: dict[str, list] = {name: [] for name in arrow_schema(schema).names}
+    for record in records:
+        annos = record["annotations"]
+        for name in _IMAGE_FIELDS:
+            rows[name].append(record[name])
+        rows["part"].append([part_ids[anno["part"]] for anno in annos])
+        rows["index"].append([anno["index"] for anno in annos])
+        rows["category"].append([anno["category_id"] for anno in annos])
+        rows["bbox"].append([anno["bbox"] for anno in annos])
+        rows["polygon"].append([anno["segmentation"][0] if anno["mask_valid"] else [] for anno in annos])
+        for group in schema.groups:
+            missing = NOT_APPLICABLE if group.is_single else [NOT_APPLICABLE]
+            rows[f"attribute/{group.name}"].append([anno["attributes"].get(group.name, missing) for anno in annos])
+    return pa.Table.from_pydict(rows, schema=arrow_schema(schema))
+
+
+def read_meta(split_dir: str | Path, schema: AttributeSchema) -> dict[str, Any]:
+    """
+    A split's `meta.json`, checked.
+
+    Raises:
+        FileNotFoundError: the folder holds no converted split.
+        ValueError: it was made with another schema, or by another version of the store.
+    """
+    path = Path(split_dir, "meta.json")
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{split_dir} holds no converted split; make one with 'python tools/convert_kfashion.py DATA_ROOT "
+            "--output DIR' and give DIR/<split>"
+        )
+    meta = json.loads(path.read_text(encoding="utf-8"))
+    if meta.get("format") != FORMAT:
+        raise ValueError(f"{path} has format {meta.get('format')}, this version reads {FORMAT}: convert the data again")
+    if meta["schema"]["hash"] != schema.hash:
+        raise ValueError(
+            f"{path} was made with schema {meta['schema']['hash']} ({meta['schema']['name']}), but schema "
+            f"{schema.hash} ({schema.name}) reads it: convert the data again, or give the schema file that it was made "
+            "with (DATASETS.KFASHION.SCHEMA)"
+        )
+    return meta
+
+
+class _Lists:
+    """A list column as NumPy views: `self[i]` is the slice of row i."""
+
+    def __init__(self, array: pa.ListArray):
+        self.offsets = np.asarray(array.offsets)
+        self.values = array.values.to_numpy()
+
+    def __getitem__(self, row: int) -> np.ndarray:
+        return self.values[self.offsets[row] : self.offsets[row + 1]]
+
+
+class _Shard:
+    """The columns of one Arrow file, mapped on first use."""
+
+    def __init__(self, path: Path, schema: AttributeSchema):
+        with pa.memory_map(str(path)) as source:
+            batch = pa.ipc.open_file(source).get_batch(0)
+        self.images = {
+            name: batch.column(name).to_numpy() for name, kind in _IMAGE_FIELDS.items() if kind != pa.string()
+        }
+        self.texts = {name: batch.column(name) for name, kind in _IMAGE_FIELDS.items() if kind == pa.string()}
+        # All lists of garments have the same offsets: those of one column serve for all.
+        parts = batch.column("part")
+        self.offsets = np.asarray(parts.offsets)
+        self.garments = {name: batch.column(name).values.to_numpy() for name in ("part", "index", "category")}
+        self.boxes = _Lists(batch.column("bbox").values)
+        self.polygons = _Lists(batch.column("polygon").values)
+        self.single, self.multi = {}, {}
+        for group in schema.groups:
+            values = batch.column(f"attribute/{group.name}").values
+            if group.is_single:
+                self.single[group.name] = values.to_numpy()
+            else:
+                self.multi[group.name] = _Lists(values)
+
+
+class KFashionDataset(Dataset):
+    """
+    A converted split as a sequence of Detectron2 dataset dicts, made when asked for. A million images open at once
+    and share their memory between processes; pickling it costs nothing, the other side maps the files again.
+
+    Attributes:
+        classes (str): the class mode.
+        schema (AttributeSchema): of the annotations' `attributes`: in part mode with the category group.
+        store_hash (str): of the split's content.
+    """
+
+    def __init__(
+        self,
+        split_dir: str | Path,
+        classes: str = "category",
+        *,
+        image_root: str | Path | None = None,
+        schema: AttributeSchema | None = None,
+    ):
+        """
+        Args:
+            split_dir: a split that the converter wrote, as in `datasets/kfashion/train`.
+            classes: "category", "part" or "category_or_part".
+            image_root: where the images are, if they moved since conversion.
+            schema: the vocabulary it was converted with, if not K-Fashion's.
+
+        Raises:
+            FileNotFoundError, ValueError: as :func:`read_meta` says, or there is no such class mode.
+        """
+        self.split_dir = Path(split_dir)
+        self.classes = classes
+        base = schema or kfashion_schema()
+        self._base_schema = base
+        self.schema = base.for_classes(classes)
+        self.meta = read_meta(split_dir, base)
+        self.store_hash: str = self.meta["store_hash"]
+        root = Path(image_root) if image_root else self.split_dir / self.meta["image_root"]
+        self.image_root = os.path.normpath(os.path.abspath(root))
+        self._ends = np.cumsum(self.meta["rows"]).tolist()
+        self._shards: list[_Shard | None] = [None] * len(self._ends)
+
+    def __getstate__(self) -> dict[str, Any]:
+        lazy = {"image_ids", "num_garments", "_id_order"}
+        state = {key: value for key, value in self.__dict__.items() if key not in lazy}
+        return {**state, "_shards": [None] * len(self._ends)}
+
+    def __len__(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+    def _shard(self, number: int) -> _Shard:
+        shard = self._shards[number]
+        if shard is None:
+            shard = self._shards[number] = _Shard(self.split_dir / f"shard-{number:05d}.arrow", self._base_schema)
+        return shard
+
+    def column(self, name: str) -> np.ndarray:
+        """A column of numbers over all images ("image_id", "height", "style", ...), (N,)."""
+        parts = [self._shard(i).images[name] for i in range(len(self._ends))]
+        return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)
+
+    @cached_property
+    def image_ids(self) -> np.ndarray:
+        """int64 (N,)"""
+        return self.column("image_id")
+
+    @cached_property
+    def num_garments(self) -> np.ndarray:
+        """int64 (N,): garments of each image, those of unknown category too."""
+        parts = [np.diff(self._shard(i).offsets) for i in range(len(self._ends))]
+        return np.concatenate(parts).astype(np.int64) if parts else np.zeros(0, dtype=np.int64)
+
+    @cached_property
+    def _id_order(self) -> np.ndarray:
+        return np.argsort(self.image_ids, kind="stable")
+
+    def index_of(self, image_id: int) -> int:
+        """
+        Raises:
+            KeyError: no image has this id.
+        """
+        place = np.searchsorted(self.image_ids, image_id, sorter=self._id_order)
+        if place == len(self) or self.image_ids[self._id_order[place]] != image_id:
+            raise KeyError(image_id)
+        return int(self._id_order[place])
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """
+        The dataset dict of an image, new at every call.
+
+        Raises:
+            IndexError: past the end.
+        """
+        index = int(index)
+        if index < 0:
+            index += len(self)
+        if not 0 <= index < len(self):
+            raise IndexError(f"image {index} of {len(self)} in {self.split_dir}")
+        number = bisect_right(self._ends, index)
+        row = index - (self._ends[number - 1] if number else 0)
+        shard = self._shard(number)
+        images, texts = shard.images, shard.texts
+        start, end = int(shard.offsets[row]), int(shard.offsets[row + 1])
+        annos = [self._annotation(shard, garment) for garment in range(start, end)]
+        file_name = texts["file_name"][row].as_py()
+        return {
+            "file_name": os.path.join(self.image_root, file_name) if file_name else "",
+            "image_id": int(images["image_id"][row]),
+            "height": int(images["height"][row]),
+            "width": int(images["width"][row]),
+            "style": int(images["style"][row]),
+            "sub_style": int(images["sub_style"][row]),
+            "part_combination": "+".join(dict.fromkeys(anno["part"] for anno in annos)),
+            "label_file": texts["label_file"][row].as_py(),
+            "original_file_name": texts["original_file_name"][row].as_py(),
+            "created": texts["created"][row].as_py(),
+            "annotations": annos,
+        }
+
+    def _annotation(self, shard: _Shard, garment: int) -> dict[str, Any]:
+        part_id = int(shard.garments["part"][garment])
+        category = int(shard.garments["category"][garment])
+        bbox = shard.boxes[garment].tolist()
+        polygon = shard.polygons[garment].tolist()
+        attributes: dict[str, int | list[int]] = {}
+        for name, column in shard.single.items():
+            value = int(column[garment])
+            if value != NOT_APPLICABLE:
+                attributes[name] = value
+        for name, lists in shard.multi.items():
+            values = lists[garment].tolist()
+            if values != [NOT_APPLICABLE]:
+                attributes[name] = values
+        class_id = category
+        if self.classes == "part":
+            attributes[CATEGORY_GROUP] = category
+            class_id = part_id
+        elif self.classes == "category_or_part" and category == UNKNOWN:
+            class_id = len(self.schema.categories) + part_id
+        x, y, w, h = bbox
+        return {
+            "part": self.schema.parts.labels[part_id].name,
+            "index": int(shard.garments["index"][garment]),
+            "category_id": class_id,
+            "bbox": bbox,
+            "bbox_mode": 1,  # BoxMode.XYWH_ABS
+            "iscrowd": 0,
+            "segmentation": [polygon or [x, y, x + w, y, x + w, y + h, x, y + h]],
+            "mask_valid": bool(polygon),
+            "attributes": attributes,
+        }

@@ -1,0 +1,47 @@
+#!/usr/bin/env python
+"""
+Convert K-Fashion annotations to a store that Detectron2 trains from.
+
+    python tools/convert_kfashion.py /data/K-Fashion --output datasets/kfashion --workers 8
+"""
+
+import argparse
+import sys
+
+from kfashion_d2.data import convert_dataset
+from kfashion_d2.data.convert import summary_table
+from kfashion_d2.schema import AttributeSchema
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data_root", help="folder of the data: with Training and Validation, or any other layout")
+    parser.add_argument("--output", required=True, help="folder for the splits, problems.jsonl and summary.json")
+    parser.add_argument("--workers", type=int, default=1, help="processes (default: 1)")
+    parser.add_argument("--strict", action="store_true", help="stop at the first problem that is not merely noted")
+    parser.add_argument("--split", default="train", help="split of files under no Training or Validation folder")
+    parser.add_argument("--labels-only", action="store_true", help="keep annotations without an image, for analysis")
+    parser.add_argument(
+        "--check-images", action="store_true", help="open every image; drop broken and wrong-sized ones"
+    )
+    parser.add_argument("--schema", help="a schema file of your own")
+    args = parser.parse_args()
+    try:
+        summary = convert_dataset(
+            args.data_root,
+            args.output,
+            workers=args.workers,
+            strict=args.strict,
+            split=args.split,
+            labels_only=args.labels_only,
+            check_images=args.check_images,
+            schema=AttributeSchema.from_file(args.schema) if args.schema else None,
+        )
+    except (ValueError, OSError) as error:
+        sys.exit(f"convert_kfashion.py: error: {error}")
+    print(summary_table(summary))
+    print(f"\nEvery problem, with its file: {args.output}/problems.jsonl")
+
+
+if __name__ == "__main__":
+    main()
