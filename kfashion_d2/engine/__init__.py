@@ -1,0 +1,9 @@
+"""Training: the Trainer, and what a config needs before it can train."""
+
+from .._lazy import lazy_exports
+
+__all__ = ["Trainer", "register_from_config", "setup_config"]
+
+__getattr__, __dir__ = lazy_exports(
+    __name__, {"Trainer": ".trainer", "register_from_config": ".setup", "setup_config": ".setup"}
+)

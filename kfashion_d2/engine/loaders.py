@@ -1,0 +1,80 @@
+"""Data loaders over the lazy store: Detectron2's own, with broken images skipped."""
+
+from __future__ import annotations
+
+import numpy as np
+from detectron2.config import CfgNode
+from detectron2.data import (
+    build_detection_test_loader,
+    build_detection_train_loader,
+    get_detection_dataset_dicts,
+)
+from detectron2.data.samplers import RandomSubsetTrainingSampler, RepeatFactorTrainingSampler, TrainingSampler
+from torch.utils.data import ConcatDataset, Dataset, Subset
+
+from ..data import AttributeDatasetMapper, KFashionDataset, SkipBrokenImages
+
+__all__ = ["build_test_loader", "build_train_loader"]
+
+
+def without_empty_images(dataset: Dataset) -> Dataset:
+    """The images with a garment, as Detectron2 keeps them for training; lazily for our store."""
+    if isinstance(dataset, ConcatDataset):
+        return ConcatDataset([without_empty_images(part) for part in dataset.datasets])
+    if isinstance(dataset, KFashionDataset):
+        indices = np.flatnonzero(dataset.num_garments)
+        return dataset if len(indices) == len(dataset) else Subset(dataset, indices)  # type: ignore[arg-type]
+    return dataset
+
+
+def build_sampler(cfg: CfgNode, dataset: Dataset):
+    """
+    The sampler named by ``DATALOADER.SAMPLER_TRAIN``. Repeat factors are those of the classes, and read each dict once.
+
+    Raises:
+        ValueError: there is no such sampler.
+    """
+    name, seed = cfg.DATALOADER.SAMPLER_TRAIN, None if cfg.SEED < 0 else cfg.SEED
+    size = len(dataset)  # type: ignore[arg-type]
+    if name == "TrainingSampler":
+        return TrainingSampler(size, seed=seed)
+    if name == "RandomSubsetTrainingSampler":
+        return RandomSubsetTrainingSampler(size, cfg.DATALOADER.RANDOM_SUBSET_RATIO, seed_shuffle=seed)
+    if name == "RepeatFactorTrainingSampler":
+        factors = RepeatFactorTrainingSampler.repeat_factors_from_category_frequency(
+            dataset, cfg.DATALOADER.REPEAT_THRESHOLD
+        )
+        return RepeatFactorTrainingSampler(factors, seed=seed)
+    raise ValueError(
+        f"DATALOADER.SAMPLER_TRAIN is {name!r}; choose from TrainingSampler, RandomSubsetTrainingSampler, "
+        "RepeatFactorTrainingSampler"
+    )
+
+
+def build_train_loader(cfg: CfgNode):
+    """
+    Endless batches of mapped dicts for training; see :class:`AttributeDatasetMapper` for their content.
+
+    Raises:
+        ValueError: no image with a garment is left, or the sampler does not exist.
+    """
+    dataset = get_detection_dataset_dicts(cfg.DATASETS.TRAIN, filter_empty=cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS)
+    if cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS:
+        dataset = without_empty_images(dataset)
+    if not len(dataset):
+        raise ValueError(
+            f"no image with a garment in {', '.join(cfg.DATASETS.TRAIN)}; see the converter's summary.json"
+        )
+    return build_detection_train_loader(
+        SkipBrokenImages(dataset, AttributeDatasetMapper(cfg, is_train=True)),
+        mapper=None,
+        sampler=build_sampler(cfg, dataset),
+        total_batch_size=cfg.SOLVER.IMS_PER_BATCH,
+        aspect_ratio_grouping=cfg.DATALOADER.ASPECT_RATIO_GROUPING,
+        num_workers=cfg.DATALOADER.NUM_WORKERS,
+    )
+
+
+def build_test_loader(cfg: CfgNode, dataset_name: str):
+    """Every image once, in order; a broken one is an error with its name."""
+    return build_detection_test_loader(cfg, dataset_name, mapper=AttributeDatasetMapper(cfg, is_train=False))

@@ -1,0 +1,91 @@
+"""What a config needs before it can train: its datasets registered, and as many classes as the data has."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from detectron2.config import CfgNode
+from detectron2.utils.file_io import PathManager
+
+from ..config import get_kfashion_cfg, use_available_device
+from ..data import register_kfashion
+from ..schema import AttributeSchema
+
+__all__ = ["check_num_classes", "register_from_config", "setup_config"]
+
+
+def kfashion_root(cfg: CfgNode) -> Path:
+    """The converted folder: ``DATASETS.KFASHION.ROOT``, or ``$DETECTRON2_DATASETS/kfashion``."""
+    return Path(cfg.DATASETS.KFASHION.ROOT or Path(os.environ.get("DETECTRON2_DATASETS", "datasets")) / "kfashion")
+
+
+def register_from_config(cfg: CfgNode) -> list[str]:
+    """
+    Register every split under the converted folder as ``kfashion_<split>``. Call it in every process.
+
+    Returns:
+        list[str]: the names registered.
+
+    Raises:
+        FileNotFoundError: the config names a ``kfashion_*`` dataset whose split is not there.
+    """
+    data, root = cfg.DATASETS.KFASHION, kfashion_root(cfg)
+    schema = AttributeSchema.from_file(data.SCHEMA) if data.SCHEMA else None
+    splits = sorted(path.parent for path in root.glob("*/meta.json"))
+    names = [f"kfashion_{split.name}" for split in splits]
+    for name, split in zip(names, splits, strict=True):
+        register_kfashion(name, split, classes=data.CLASSES, image_root=data.IMAGE_ROOT or None, schema=schema)
+    for name in (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST):
+        if name.startswith("kfashion_") and name not in names:
+            raise FileNotFoundError(
+                f"no split for {name} in {root} (there: {', '.join(names) or 'none'}). Convert the data with "
+                f"'python tools/convert_kfashion.py DATA_ROOT --output {root}', or set DATASETS.KFASHION.ROOT"
+            )
+    return names
+
+
+def check_num_classes(cfg: CfgNode) -> None:
+    """
+    Set ``MODEL.ROI_HEADS.NUM_CLASSES`` from the data's class mode where it is -1, or refuse one that disagrees.
+
+    Raises:
+        ValueError: the two numbers differ.
+    """
+    mode = cfg.DATASETS.KFASHION.CLASSES
+    classes = AttributeSchema.from_config(cfg).thing_classes(mode)
+    if cfg.MODEL.ROI_HEADS.NUM_CLASSES == -1:
+        cfg.MODEL.ROI_HEADS.NUM_CLASSES = len(classes)
+    if len(classes) != cfg.MODEL.ROI_HEADS.NUM_CLASSES:
+        raise ValueError(
+            f"MODEL.ROI_HEADS.NUM_CLASSES is {cfg.MODEL.ROI_HEADS.NUM_CLASSES}, but the data has {len(classes)} "
+            f"classes (DATASETS.KFASHION.CLASSES: {mode}). Set it to {len(classes)}, or to -1 to take it from the data"
+        )
+
+
+def setup_config(config_file: str, opts: list[str] | tuple[str, ...] = (), *, register: bool = True) -> CfgNode:
+    """
+    The config of a run: Detectron2's defaults, ours, the file, then the overrides; datasets registered and checked.
+
+    Args:
+        config_file: a path, or an address that Detectron2's PathManager opens.
+        opts: KEY VALUE pairs.
+        register: whether the run needs data (prediction does not).
+
+    Returns:
+        CfgNode: not frozen.
+
+    Raises:
+        FileNotFoundError: no such config, or no such split.
+        ValueError: NUM_CLASSES disagrees with the data.
+    """
+    if not PathManager.isfile(config_file):
+        raise FileNotFoundError(f"no config file {config_file!r}; the shipped ones are in configs/")
+    cfg = get_kfashion_cfg()
+    cfg.merge_from_file(config_file)
+    cfg.merge_from_list(list(opts))
+    use_available_device(cfg)
+    check_num_classes(cfg)
+    if register:
+        register_from_config(cfg)
+    return cfg

@@ -1,0 +1,124 @@
+"""Detectron2's DefaultTrainer with our loaders, evaluators, optimizer and checkpoints."""
+
+from __future__ import annotations
+
+import functools
+import os
+import weakref
+from collections import OrderedDict
+from contextlib import nullcontext
+from unittest import mock
+
+import torch
+from detectron2.data import MetadataCatalog
+from detectron2.engine import DefaultTrainer, create_ddp_model
+from detectron2.evaluation import COCOEvaluator, DatasetEvaluators
+from detectron2.solver import build_optimizer
+from detectron2.solver.build import get_default_optimizer_params, maybe_add_gradient_clipping
+from detectron2.utils import comm
+from torch import nn
+
+from ..checkpoint import KFashionCheckpointer, to_plain
+from ..data import coco_json_file
+from ..evaluation import AttributeEvaluator
+from .loaders import build_test_loader, build_train_loader
+
+__all__ = ["Trainer"]
+
+
+class Trainer(DefaultTrainer):
+    """
+    ::
+
+        cfg = setup_config("configs/attribute_rcnn_R_50_FPN_1x.yaml", ["DATASETS.KFASHION.ROOT", "datasets/kfashion"])
+        default_setup(cfg, args)
+        trainer = Trainer(cfg)
+        trainer.resume_or_load(resume=False)
+        trainer.train()
+    """
+
+    def __init__(self, cfg):
+        # DefaultTrainer passes a CUDA device id to DistributedDataParallel, which a CPU model must not have.
+        on_cpu = cfg.MODEL.DEVICE == "cpu" and comm.get_world_size() > 1
+        ddp = functools.partial(create_ddp_model, device_ids=None)
+        with mock.patch("detectron2.engine.defaults.create_ddp_model", ddp) if on_cpu else nullcontext():
+            super().__init__(cfg)
+
+    def build_hooks(self):
+        # Before the hooks, because the one that saves keeps a reference.
+        self.checkpointer = KFashionCheckpointer(self._trainer.model, self.cfg.OUTPUT_DIR, trainer=weakref.proxy(self))
+        return super().build_hooks()
+
+    def state_dict(self):
+        return to_plain(super().state_dict())
+
+    @classmethod
+    def build_train_loader(cls, cfg):
+        return build_train_loader(cfg)
+
+    @classmethod
+    def build_test_loader(cls, cfg, dataset_name: str):
+        return build_test_loader(cfg, dataset_name)
+
+    @classmethod
+    def build_optimizer(cls, cfg, model: nn.Module) -> torch.optim.Optimizer:
+        """
+        The optimizer named by ``SOLVER.OPTIMIZER``; learning rates, weight decays and clipping are those of SOLVER.
+
+        Raises:
+            ValueError: there is no such optimizer.
+        """
+        if cfg.SOLVER.OPTIMIZER == "SGD":
+            return build_optimizer(cfg, model)
+        if cfg.SOLVER.OPTIMIZER != "ADAMW":
+            raise ValueError(f"SOLVER.OPTIMIZER is {cfg.SOLVER.OPTIMIZER!r}; choose SGD or ADAMW")
+        params = get_default_optimizer_params(
+            model,
+            base_lr=cfg.SOLVER.BASE_LR,
+            weight_decay=cfg.SOLVER.WEIGHT_DECAY,
+            weight_decay_norm=cfg.SOLVER.WEIGHT_DECAY_NORM,
+            bias_lr_factor=cfg.SOLVER.BIAS_LR_FACTOR,
+            weight_decay_bias=cfg.SOLVER.WEIGHT_DECAY_BIAS,
+        )
+        optimizer = maybe_add_gradient_clipping(cfg, torch.optim.AdamW)
+        return optimizer(params, lr=cfg.SOLVER.BASE_LR, weight_decay=cfg.SOLVER.WEIGHT_DECAY)
+
+    @classmethod
+    def build_evaluator(cls, cfg, dataset_name: str, output_folder: str | None = None, model: nn.Module | None = None):
+        """
+        COCO's AP of boxes (and masks), and the attributes.
+
+        Args:
+            model: lets the attributes be scored on ground-truth boxes too.
+
+        Raises:
+            ValueError: the dataset is not one of ours.
+        """
+        metadata = MetadataCatalog.get(dataset_name)
+        if getattr(metadata, "evaluator_type", None) != "kfashion":
+            raise ValueError(
+                f"{dataset_name} is not a K-Fashion dataset (its evaluator_type: "
+                f"{getattr(metadata, 'evaluator_type', None)!r}); register it with kfashion_d2.register_kfashion"
+            )
+        output_folder = output_folder or os.path.join(cfg.OUTPUT_DIR, "inference", dataset_name)
+        if comm.is_main_process():
+            coco_json_file(dataset_name)
+        comm.synchronize()
+        coco_json_file(dataset_name)  # written by now: the other processes only note its place
+        tasks = ("bbox", "segm") if cfg.MODEL.MASK_ON else ("bbox",)
+        attributes = AttributeEvaluator(
+            dataset_name,
+            schema=metadata.attribute_schema.subset(cfg.MODEL.ROI_ATTRIBUTE_HEAD.GROUPS),
+            threshold=cfg.TEST.ATTRIBUTES.SCORE_THRESHOLD,
+            iou_threshold=cfg.TEST.ATTRIBUTES.IOU_THRESHOLD,
+            model=model if cfg.TEST.ATTRIBUTES.ON_GT_BOXES else None,
+            output_dir=output_folder,
+        )
+        return DatasetEvaluators([COCOEvaluator(dataset_name, tasks, output_dir=output_folder), attributes])
+
+    @classmethod
+    def test(cls, cfg, model: nn.Module, evaluators=None) -> OrderedDict:
+        """As :meth:`DefaultTrainer.test`, with evaluators that may look into the model."""
+        if evaluators is None:
+            evaluators = [cls.build_evaluator(cfg, name, model=model) for name in cfg.DATASETS.TEST]
+        return super().test(cfg, model, evaluators)
