@@ -1,0 +1,224 @@
+"""Image in, garments out: the predictor, and a run of it over files."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from glob import glob
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from detectron2.config import CfgNode
+from detectron2.data import transforms as T
+from detectron2.data.detection_utils import read_image
+from detectron2.modeling import build_model
+from detectron2.utils.file_io import PathManager
+from PIL import Image
+from tqdm import tqdm
+
+from .checkpoint import KFashionCheckpointer
+from .config import use_available_device
+from .schema import AttributeSchema
+from .visualization.dataset import save_picture
+from .visualization.drawing import draw_instances
+from .visualization.fonts import resolve_language
+from .visualization.garment import garments_from_instances
+
+__all__ = ["IMAGE_SUFFIXES", "KFashionPredictor", "PredictionRun", "find_images", "predict_files"]
+
+logger = logging.getLogger(__name__)
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+
+
+class KFashionPredictor:
+    """
+    A trained model for single images, as Detectron2's DefaultPredictor, with attributes by name. The config is copied.
+
+    Attributes:
+        model: in evaluation mode.
+        schema (AttributeSchema): the groups that it predicts.
+        class_names (tuple[Label]): by class id.
+
+    Examples:
+    ::
+        cfg.MODEL.WEIGHTS, cfg.MODEL.ROI_HEADS.SCORE_THRESH_TEST = "output/model_final.pth", 0.5
+        predictor = KFashionPredictor(cfg)
+        for garment in predictor("person.jpg")["garments"]:
+            print(garment["class"], garment["attributes"]["color"])
+    """
+
+    def __init__(self, cfg: CfgNode, *, attribute_threshold: float | Mapping[str, float] = 0.5, top_k: int = 1):
+        """
+        Args:
+            cfg: of the trained model; ``MODEL.WEIGHTS`` is its checkpoint, ``MODEL.ROI_HEADS.SCORE_THRESH_TEST`` the
+                least score of a garment.
+            attribute_threshold: the least score of a multi-label group's label; one number, or one for each group.
+            top_k: how many labels of a single-label group.
+
+        Raises:
+            FileNotFoundError: there are no weights there.
+            ValueError: no weights are named, they were made with another schema, NUM_CLASSES disagrees with
+                ``DATASETS.KFASHION.CLASSES``, or `top_k` is below 1.
+        """
+        if top_k < 1:
+            raise ValueError(f"top_k={top_k}: ask for at least one label")
+        cfg = cfg.clone()
+        cfg.defrost()
+        use_available_device(cfg)
+        mode = cfg.DATASETS.KFASHION.CLASSES
+        self.schema = AttributeSchema.from_config(cfg)
+        self.class_names = self.schema.thing_classes(mode)
+        if cfg.MODEL.ROI_HEADS.NUM_CLASSES == -1:
+            cfg.MODEL.ROI_HEADS.NUM_CLASSES = len(self.class_names)
+        if len(self.class_names) != cfg.MODEL.ROI_HEADS.NUM_CLASSES:
+            raise ValueError(
+                f"MODEL.ROI_HEADS.NUM_CLASSES is {cfg.MODEL.ROI_HEADS.NUM_CLASSES}, but DATASETS.KFASHION.CLASSES "
+                f"{mode!r} has {len(self.class_names)}: set them as they were in training"
+            )
+        weights = cfg.MODEL.WEIGHTS
+        if not weights:
+            raise ValueError("MODEL.WEIGHTS is empty: name the checkpoint, as in MODEL.WEIGHTS output/model_final.pth")
+        if "://" not in weights and not PathManager.isfile(weights):
+            raise FileNotFoundError(f"MODEL.WEIGHTS {weights}: no such file")
+        self.attribute_threshold = attribute_threshold
+        self.top_k = top_k
+        self.input_format = cfg.INPUT.FORMAT
+        self.augmentation = T.ResizeShortestEdge([cfg.INPUT.MIN_SIZE_TEST] * 2, cfg.INPUT.MAX_SIZE_TEST)
+        self.model = build_model(cfg).eval()
+        KFashionCheckpointer(self.model).load(weights)
+
+    @torch.no_grad()
+    def __call__(self, image: np.ndarray | str | Path) -> dict[str, Any]:
+        """
+        Args:
+            image: uint8 (H, W, 3) BGR, or the path of a file, which is turned as its EXIF tag says.
+
+        Returns:
+            dict:
+                "instances": Instances on the CPU, at the image's size, best first, with `pred_boxes`, `scores`,
+                `pred_classes`, `pred_attributes` float (N, L), and `pred_masks` bool (N, H, W) of a model with masks;
+                "garments": the same as N plain dicts, see :meth:`Garment.to_dict`.
+
+        Raises:
+            ValueError: the array is not a picture.
+            OSError: the file cannot be read.
+        """
+        if isinstance(image, (str, Path)):
+            image = read_image(str(image), format="BGR")
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+            raise ValueError(f"expected a uint8 (H, W, 3) BGR picture, not {image.dtype} {image.shape}")
+        height, width = image.shape[:2]
+        picture = image[:, :, ::-1] if self.input_format == "RGB" else image
+        picture = self.augmentation.get_transform(picture).apply_image(picture)
+        tensor = torch.as_tensor(np.ascontiguousarray(picture.astype(np.float32).transpose(2, 0, 1)))
+        output = self.model([{"image": tensor, "height": height, "width": width}])[0]
+        instances = output["instances"].to("cpu")
+        garments = garments_from_instances(
+            instances, self.schema, self.class_names, threshold=self.attribute_threshold, top_k=self.top_k
+        )
+        return {"instances": instances, "garments": [garment.to_dict() for garment in garments]}
+
+
+class PredictionRun(NamedTuple):
+    """
+    Attributes:
+        predictions: an entry for each image that could be read, as in ``predictions.json``.
+        broken: the files that could not.
+    """
+
+    predictions: list[dict[str, Any]]
+    broken: list[Path]
+
+
+def find_images(inputs: Iterable[str | Path]) -> list[Path]:
+    """
+    Args:
+        inputs: files, folders (all images in and below them) and glob patterns.
+
+    Returns:
+        list[Path]: each file once, in the order of `inputs`, sorted within a folder or a pattern.
+
+    Raises:
+        FileNotFoundError: an input leads to no file.
+    """
+    files: dict[Path, None] = {}
+    for entry in inputs:
+        path = Path(entry)
+        if path.is_dir():
+            found = [file for file in sorted(path.rglob("*")) if file.suffix.lower() in IMAGE_SUFFIXES]
+        elif path.is_file():
+            found = [path]
+        else:
+            found = [Path(name) for name in sorted(glob(str(entry), recursive=True)) if Path(name).is_file()]
+        if not found:
+            what = f"no image in it ({', '.join(IMAGE_SUFFIXES)})" if path.is_dir() else "no such file or folder"
+            raise FileNotFoundError(f"{entry}: {what}")
+        files.update(dict.fromkeys(found))
+    return list(files)
+
+
+def _free_name(file: Path, taken: set[str]) -> str:
+    """A name for the picture of a file: its stem; with a number behind it where another file has the same stem."""
+    suffix = ".png" if file.suffix.lower() == ".png" else ".jpg"
+    name, number = file.stem, 1
+    while f"{name}{suffix}".casefold() in taken:
+        number += 1
+        name = f"{file.stem}-{number}"
+    taken.add(f"{name}{suffix}".casefold())
+    return name + suffix
+
+
+def predict_files(
+    predictor: KFashionPredictor, files: Sequence[str | Path], output: str | Path, *, language: str = "en"
+) -> PredictionRun:
+    """
+    Predict on image files: a picture of each (its stem, ``.png`` for PNG files, else ``.jpg``), and
+    ``predictions.json``, a list of ``{"file_name", "picture", "height", "width", "garments"}``, boxes in the pixels of
+    the file. A file that cannot be read is reported and left out.
+
+    Args:
+        output: a folder; made where it is not there.
+        language: of the pictures, "en" or "ko"; the JSON file has both.
+
+    Raises:
+        ValueError: a picture would overwrite an input, or there is no such language.
+    """
+    language = resolve_language(language)
+    output = Path(output)
+    files = [Path(file) for file in files]
+    taken = {"predictions.json"}
+    targets = [output / _free_name(file, taken) for file in files]
+    inputs = {file.resolve() for file in files}
+    overwritten = next((target for target in targets if target.resolve() in inputs), None)
+    if overwritten is not None:
+        raise ValueError(f"the picture {overwritten} would overwrite an input: choose another output folder")
+    output.mkdir(parents=True, exist_ok=True)
+    predictions, broken = [], []
+    for file, target in zip(tqdm(files, desc="predict", unit="image"), targets, strict=True):
+        try:
+            image = read_image(str(file), format="BGR")
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            logger.error("left out %s, which cannot be read: %s", file, error)
+            broken.append(file)
+            continue
+        result = predictor(image)
+        picture = draw_instances(
+            image[:, :, ::-1],
+            result["instances"],
+            predictor.schema,
+            predictor.class_names,
+            language=language,
+            threshold=predictor.attribute_threshold,
+            top_k=predictor.top_k,
+        )
+        save_picture(picture, target)
+        height, width = image.shape[:2]
+        entry = {"file_name": str(file), "picture": target.name, "height": height, "width": width}
+        predictions.append({**entry, "garments": result["garments"]})
+    text = json.dumps(predictions, ensure_ascii=False, indent=1, allow_nan=False)
+    (output / "predictions.json").write_text(text + "\n", encoding="utf-8")
+    return PredictionRun(predictions, broken)

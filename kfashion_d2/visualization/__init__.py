@@ -1,0 +1,36 @@
+"""Pictures of garments with their attributes, of predictions beside ground truth, of training curves. All lazy."""
+
+from .._lazy import lazy_exports
+
+__all__ = [
+    "Garment",
+    "contact_sheet",
+    "draw_comparison",
+    "draw_dataset",
+    "draw_instances",
+    "find_hangul_font",
+    "garments_from_annotations",
+    "garments_from_instances",
+    "plot_training_curve",
+    "read_training_log",
+    "resolve_language",
+    "write_demo_page",
+]
+
+__getattr__, __dir__ = lazy_exports(
+    __name__,
+    {
+        "Garment": ".garment",
+        "contact_sheet": ".drawing",
+        "draw_comparison": ".drawing",
+        "draw_dataset": ".dataset",
+        "draw_instances": ".drawing",
+        "find_hangul_font": ".fonts",
+        "garments_from_annotations": ".garment",
+        "garments_from_instances": ".garment",
+        "plot_training_curve": ".curves",
+        "read_training_log": ".curves",
+        "resolve_language": ".fonts",
+        "write_demo_page": ".page",
+    },
+)

@@ -1,0 +1,51 @@
+#!/usr/bin/env python
+"""
+Find the garments of images, with their attributes: a picture of each, and predictions.json.
+
+    python tools/predict.py --config-file configs/attribute_rcnn_R_50_FPN_1x.yaml --input photos/ more/*.jpg \\
+        --output output/predictions --language ko MODEL.WEIGHTS output/r50/model_final.pth
+"""
+
+import argparse
+import sys
+
+from detectron2.utils.logger import setup_logger
+
+from kfashion_d2.engine import setup_config
+from kfashion_d2.predictor import KFashionPredictor, find_images, predict_files
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config-file", required=True, metavar="FILE", help="config that the model was trained with")
+    parser.add_argument("--input", required=True, nargs="+", metavar="IMAGE", help="files, folders or quoted globs")
+    parser.add_argument("--output", required=True, metavar="DIR", help="folder for pictures and predictions.json")
+    parser.add_argument("--language", choices=("en", "ko"), default="en", help="of the text in the pictures")
+    parser.add_argument("--score-threshold", type=float, default=0.5, help="least score of a garment (default: 0.5)")
+    parser.add_argument(
+        "--attribute-threshold",
+        type=float,
+        default=0.5,
+        help="least score of a material, print or detail (default: 0.5)",
+    )
+    parser.add_argument("--top-k", type=int, default=1, help="labels of a color, length, ... (default: 1)")
+    parser.add_argument("opts", nargs="*", help="KEY VALUE pairs over the config; not right behind --input's files")
+    args = parser.parse_intermixed_args()
+    for name in ("detectron2", "fvcore", "kfashion_d2"):
+        setup_logger(name=name)
+    try:
+        cfg = setup_config(args.config_file, args.opts, register=False)
+        cfg.MODEL.ROI_HEADS.SCORE_THRESH_TEST = args.score_threshold
+        files = find_images(args.input)
+        predictor = KFashionPredictor(cfg, attribute_threshold=args.attribute_threshold, top_k=args.top_k)
+        run = predict_files(predictor, files, args.output, language=args.language)
+    except (ValueError, OSError) as error:
+        sys.exit(f"predict.py: error: {error}")
+    if not run.predictions:
+        sys.exit(f"predict.py: error: not one of {len(files)} images could be read")
+    garments = sum(len(entry["garments"]) for entry in run.predictions)
+    print(f"{garments} garments in {len(run.predictions)} images; {len(run.broken)} not readable. See {args.output}")
+
+
+if __name__ == "__main__":
+    main()
