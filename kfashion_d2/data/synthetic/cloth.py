@@ -53,7 +53,7 @@ def _texture(name: str, u: np.ndarray, v: np.ndarray, rng: np.random.Generator) 
     if name == "denim":
         return 1 + 0.14 * np.sign(np.sin(turn * (u + v) / 0.034)) * np.float32(0.8)
     if name == "knit":
-        return 1 + 0.16 * np.sin(turn * u / 0.036)
+        return 1 + 0.13 * np.sin(turn * u / 0.036)
     if name == "leather":
         return (
             0.88
@@ -63,7 +63,7 @@ def _texture(name: str, u: np.ndarray, v: np.ndarray, rng: np.random.Generator) 
     if name == "silk":
         return 1 + 0.17 * np.sin(turn * (u + 0.45 * v) / 0.16)
     if name == "corduroy":
-        return 1 - 0.26 * (np.sin(turn * u / 0.026) > 0.25)
+        return 1.04 - 0.2 * (np.sin(turn * u / 0.026) > 0.3)
     if name == "spandex":
         return 1 + 0.22 * np.cos(turn * (np.abs(u) - 0.07) / 0.16)
     if name in ("tweed", "fur"):
@@ -71,9 +71,9 @@ def _texture(name: str, u: np.ndarray, v: np.ndarray, rng: np.random.Generator) 
         grain = rng.random(shape, dtype=np.float32)
         if name == "fur":
             grain = cv2.resize(grain, (u.shape[1], u.shape[0]), interpolation=cv2.INTER_CUBIC)
-        return 0.72 + 0.56 * grain
+        return 0.8 + 0.42 * grain
     if name == "mesh":
-        return 1 - 0.34 * ((np.sin(turn * (u + v) / 0.04) > 0.75) | (np.sin(turn * (u - v) / 0.04) > 0.75))
+        return 1 - 0.34 * ((np.sin(turn * (u + v) / 0.04) > 0.88) | (np.sin(turn * (u - v) / 0.04) > 0.88))
     return None
 
 
@@ -81,7 +81,7 @@ def paint_cloth(cloth: Cloth) -> None:
     """Colour, pattern, material and folds, on the box around the cloth."""
     canvas, garment, rng = cloth.canvas, cloth.garment, cloth.rng
     u, v = canvas.u[cloth.box], canvas.v[cloth.box]
-    folds = 1.03 - 1.1 * u * u + 0.03 * np.sin(38 * u + 7 * v + rng.uniform(0, 6))
+    folds = 1.03 - 0.9 * u * u + 0.03 * np.sin(38 * u + 7 * v + rng.uniform(0, 6))
     for material in garment.material:
         texture = _texture(material, u, v, rng)
         folds = folds if texture is None else folds * texture
