@@ -172,7 +172,7 @@ def average_precision(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
     result = np.full(scores.shape[1], _NAN)
     if not num_positive.any():
         return result
-    scores = np.where(known, scores, -np.inf)  # behind all known rows, where they change no count
+    # Unknown rows stay in the order and change no count.
     order = np.argsort(-scores, axis=0, kind="stable")
     scores, known, positive = (np.take_along_axis(x, order, axis=0) for x in (scores, known, positive))
     precision = positive.cumsum(axis=0) / np.maximum(known.cumsum(axis=0), 1)

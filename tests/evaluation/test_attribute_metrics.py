@@ -192,6 +192,10 @@ def test_agrees_with_scikit_learn(seed):
             assert metrics[f"{group.name}/mAP"] == pytest.approx(100 * np.mean(precisions))
             assert metrics[f"{group.name}/macro_f1"] == pytest.approx(100 * np.mean(f1s))
             assert metrics[f"{group.name}/micro_f1"] == pytest.approx(100 * f1_score(all_truth, all_answers))
+            commonest = max(range(group.num_labels), key=lambda label: sum(row[label] == 1 for row in t))
+            baseline = [int(label == commonest) for label in range(group.num_labels) for row in t if row[label] != -1]
+            assert metrics[f"{group.name}/majority"] == pytest.approx(100 * f1_score(all_truth, baseline))
+            assert metrics[f"{group.name}/support"] == sum(any(row != -1) for row in t)
 
 
 def test_average_precision_of_labels_without_positives_and_with_nothing_else():

@@ -43,6 +43,8 @@ def test_the_best_score_takes_the_garment():
     dets = np.array([[0, 0, 10, 10], [0, 0, 10, 9]])
     assert match_detections(dets, [0.3, 0.9], [0, 0], gt, [0]).tolist() == [1]
     assert match_detections(dets, [0.9, 0.9], [0, 0], gt, [0]).tolist() == [0]  # a tie: the first
+    many = np.tile(gt, (100, 1))
+    assert match_detections(many, [0.5] * 50 + [0.6] * 50, [0] * 100, gt, [0]).tolist() == [50]
     assert match_detections(dets, [0.3, 0.9], [0, 1], gt, [0]).tolist() == [0]  # another class
     assert match_detections(dets, [0.3, 0.9], [0, 1], gt, [0], class_agnostic=True).tolist() == [1]
 
