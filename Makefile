@@ -1,5 +1,7 @@
 # make setup | demo | test | test-all | lint | format | clean
 PYTHON ?= python3
+# Threads that wait give their core away: spinning makes training many times slower where cores are shared.
+export OMP_WAIT_POLICY ?= PASSIVE
 PIP := .venv/bin/python -m pip --disable-pip-version-check
 
 .PHONY: setup demo test test-all lint format clean

@@ -20,7 +20,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from .checkpoint import KFashionCheckpointer
-from .config import use_available_device
+from .config import check_num_classes, use_available_device
 from .schema import AttributeSchema
 from .visualization.dataset import save_picture
 from .visualization.drawing import draw_instances
@@ -69,16 +69,9 @@ class KFashionPredictor:
         cfg = cfg.clone()
         cfg.defrost()
         use_available_device(cfg)
-        mode = cfg.DATASETS.KFASHION.CLASSES
+        check_num_classes(cfg)
         self.schema = AttributeSchema.from_config(cfg)
-        self.class_names = self.schema.thing_classes(mode)
-        if cfg.MODEL.ROI_HEADS.NUM_CLASSES == -1:
-            cfg.MODEL.ROI_HEADS.NUM_CLASSES = len(self.class_names)
-        if len(self.class_names) != cfg.MODEL.ROI_HEADS.NUM_CLASSES:
-            raise ValueError(
-                f"MODEL.ROI_HEADS.NUM_CLASSES is {cfg.MODEL.ROI_HEADS.NUM_CLASSES}, but DATASETS.KFASHION.CLASSES "
-                f"{mode!r} has {len(self.class_names)}: set them as they were in training"
-            )
+        self.class_names = self.schema.thing_classes(cfg.DATASETS.KFASHION.CLASSES)
         weights = cfg.MODEL.WEIGHTS
         if not weights:
             raise ValueError("MODEL.WEIGHTS is empty: name the checkpoint, as in MODEL.WEIGHTS output/model_final.pth")

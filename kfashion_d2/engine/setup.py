@@ -8,11 +8,11 @@ from pathlib import Path
 from detectron2.config import CfgNode
 from detectron2.utils.file_io import PathManager
 
-from ..config import get_kfashion_cfg, use_available_device
+from ..config import check_num_classes, get_kfashion_cfg, use_available_device
 from ..data import register_kfashion
 from ..schema import AttributeSchema
 
-__all__ = ["check_num_classes", "register_from_config", "setup_config"]
+__all__ = ["register_from_config", "setup_config"]
 
 
 def kfashion_root(cfg: CfgNode) -> Path:
@@ -43,24 +43,6 @@ def register_from_config(cfg: CfgNode) -> list[str]:
                 f"'python tools/convert_kfashion.py DATA_ROOT --output {root}', or set DATASETS.KFASHION.ROOT"
             )
     return names
-
-
-def check_num_classes(cfg: CfgNode) -> None:
-    """
-    Set ``MODEL.ROI_HEADS.NUM_CLASSES`` from the data's class mode where it is -1, or refuse one that disagrees.
-
-    Raises:
-        ValueError: the two numbers differ.
-    """
-    mode = cfg.DATASETS.KFASHION.CLASSES
-    classes = AttributeSchema.from_config(cfg).thing_classes(mode)
-    if cfg.MODEL.ROI_HEADS.NUM_CLASSES == -1:
-        cfg.MODEL.ROI_HEADS.NUM_CLASSES = len(classes)
-    if len(classes) != cfg.MODEL.ROI_HEADS.NUM_CLASSES:
-        raise ValueError(
-            f"MODEL.ROI_HEADS.NUM_CLASSES is {cfg.MODEL.ROI_HEADS.NUM_CLASSES}, but the data has {len(classes)} "
-            f"classes (DATASETS.KFASHION.CLASSES: {mode}). Set it to {len(classes)}, or to -1 to take it from the data"
-        )
 
 
 def setup_config(config_file: str, opts: list[str] | tuple[str, ...] = (), *, register: bool = True) -> CfgNode:

@@ -12,7 +12,7 @@ from unittest import mock
 import torch
 from detectron2.data import MetadataCatalog
 from detectron2.engine import DefaultTrainer, create_ddp_model
-from detectron2.evaluation import COCOEvaluator, DatasetEvaluators
+from detectron2.evaluation import DatasetEvaluators
 from detectron2.solver import build_optimizer
 from detectron2.solver.build import get_default_optimizer_params, maybe_add_gradient_clipping
 from detectron2.utils import comm
@@ -20,7 +20,7 @@ from torch import nn
 
 from ..checkpoint import KFashionCheckpointer, to_plain
 from ..data import coco_json_file
-from ..evaluation import AttributeEvaluator
+from ..evaluation import AttributeEvaluator, KFashionCOCOEvaluator
 from .loaders import build_test_loader, build_train_loader
 
 __all__ = ["Trainer"]
@@ -114,7 +114,7 @@ class Trainer(DefaultTrainer):
             model=model if cfg.TEST.ATTRIBUTES.ON_GT_BOXES else None,
             output_dir=output_folder,
         )
-        return DatasetEvaluators([COCOEvaluator(dataset_name, tasks, output_dir=output_folder), attributes])
+        return DatasetEvaluators([KFashionCOCOEvaluator(dataset_name, tasks, output_dir=output_folder), attributes])
 
     @classmethod
     def test(cls, cfg, model: nn.Module, evaluators=None) -> OrderedDict:

@@ -4,6 +4,7 @@ from .._lazy import lazy_exports
 
 __all__ = [
     "AttributeEvaluator",
+    "KFashionCOCOEvaluator",
     "attribute_table",
     "average_precision",
     "box_iou",
@@ -15,6 +16,7 @@ __getattr__, __dir__ = lazy_exports(
     __name__,
     {
         "AttributeEvaluator": ".attribute_evaluator",
+        "KFashionCOCOEvaluator": ".coco_evaluator",
         "attribute_table": ".attribute_metrics",
         "average_precision": ".attribute_metrics",
         "box_iou": ".matching",
