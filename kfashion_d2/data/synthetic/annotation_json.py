@@ -77,6 +77,11 @@ def polygon_entry(polygon: np.ndarray) -> dict[str, float]:
     return entry
 
 
+def polygon_points(entry: dict[str, float]) -> np.ndarray:
+    """The points (n, 2) of such a dict."""
+    return np.array([(entry[f"X좌표{i}"], entry[f"Y좌표{i}"]) for i in range(1, len(entry) // 2 + 1)])
+
+
 def label_entry(garment: Garment, schema: AttributeSchema) -> dict[str, Any]:
     """A garment's labels in Korean. What is none, hidden or not applicable has no key."""
     part = schema.parts.labels[schema.parts.index(garment.part)].name

@@ -51,21 +51,18 @@ def _texture(name: str, u: np.ndarray, v: np.ndarray, rng: np.random.Generator) 
     """float32 (h, w): what a material does to the brightness of each pixel, or None for a smooth one."""
     turn = np.float32(2 * np.pi)
     if name == "denim":
-        return 1 + 0.14 * np.sign(np.sin(turn * (u + v) / 0.034)) * np.float32(0.8)
+        return 1 + np.float32(0.11) * np.sign(np.sin(turn * (u + v) / 0.034))
     if name == "knit":
-        return 1 + 0.13 * np.sin(turn * u / 0.036)
+        return 1 + 0.1 * np.sin(turn * u / 0.036)
     if name == "leather":
-        return (
-            0.88
-            + 0.62 * np.clip(np.sin(turn * (u * 3.1 + v * 1.3 + 0.12 * np.sin(9 * v))), 0.72, 1)
-            - np.float32(0.4464)
-        )
+        streaks = np.sin(turn * (3.1 * u + 1.3 * v + 0.12 * np.sin(9 * v)))
+        return 0.93 + 0.6 * (np.clip(streaks, 0.7, 1) - np.float32(0.7))
     if name == "silk":
         return 1 + 0.17 * np.sin(turn * (u + 0.45 * v) / 0.16)
     if name == "corduroy":
         return 1.04 - 0.2 * (np.sin(turn * u / 0.026) > 0.3)
     if name == "spandex":
-        return 1 + 0.22 * np.cos(turn * (np.abs(u) - 0.07) / 0.16)
+        return 1 + 0.13 * np.cos(turn * (np.abs(u) - 0.07) / 0.16)
     if name in ("tweed", "fur"):
         shape = u.shape if name == "tweed" else (u.shape[0] // 3 + 1, u.shape[1] // 3 + 1)
         grain = rng.random(shape, dtype=np.float32)
@@ -108,25 +105,24 @@ def paint_chest(cloth: Cloth) -> None:
     if cloth.garment.print[0] not in ("graphic", "lettering"):
         return
     y = max(opening_bottom(cloth.garment) + 0.055, 0.30)
-    x = 0.0
-    if cloth.garment.print[0] == "graphic":
-        kind = int(cloth.rng.integers(3))
-        color = cloth.accent if cloth.sub else tone(cloth.main, 0.42)
-        if kind == 0:
-            cloth.disc(x, y, 0.052, color)
-            cloth.disc(x, y, 0.028, cloth.main)
-        elif kind == 1:
-            angle = np.deg2rad(np.arange(-90, 270, 36))
-            radius = np.where(np.arange(10) % 2, 0.026, 0.062)
-            cloth.fill(np.stack([x + radius * np.cos(angle), y + radius * np.sin(angle)], 1), color)
-        else:
-            cloth.fill([(x - 0.05, y - 0.04), (x + 0.05, y - 0.04), (x, y + 0.055)], color)
-    else:
-        color = cloth.accent if cloth.sub else tone(cloth.main, 0.42)
-        scale = 0.115 * cloth.canvas.pose.unit / 90
+    color = cloth.sub or tone(cloth.main, 0.42)
+    if cloth.garment.print[0] == "lettering":
+        pose = cloth.canvas.pose
+        scale = 0.00128 * pose.unit
         for row in range(2):
             word = _WORDS[int(cloth.rng.integers(len(_WORDS)))]
             (width, _), _ = cv2.getTextSize(word, cv2.FONT_HERSHEY_SIMPLEX, scale, 2)
-            at = cloth.canvas.pose.to_pixels([(x, y + 0.05 * row)])[0]
-            place = (int(at[0] - width / 2), int(at[1]))
+            x, baseline = pose.to_pixels([(0, y + 0.05 * row)])[0]
+            place = (int(x - width / 2), int(baseline))
             cv2.putText(cloth.layer, word, place, cv2.FONT_HERSHEY_SIMPLEX, scale, color, 2, cv2.LINE_AA)
+        return
+    kind = int(cloth.rng.integers(3))
+    if kind == 0:
+        cloth.disc(0, y, 0.052, color)
+        cloth.disc(0, y, 0.028, cloth.main)
+    elif kind == 1:
+        angle = np.deg2rad(np.arange(-90, 270, 36))
+        radius = np.where(np.arange(10) % 2, 0.026, 0.062)
+        cloth.fill(np.stack([radius * np.cos(angle), y + radius * np.sin(angle)], 1), color)
+    else:
+        cloth.fill([(-0.05, y - 0.04), (0.05, y - 0.04), (0, y + 0.055)], color)

@@ -10,6 +10,8 @@ import numpy as np
 
 from kfashion_d2.schema import AttributeSchema
 
+from .annotation_json import polygon_points, rect_of
+
 NO_TIER_B_RATE, ALIAS_RATE = 0.05, 0.05
 """Chance of each garment to lack all tier-B labels, or to be spelled in an accepted other way."""
 
@@ -89,11 +91,18 @@ def _stray_ends(details: dict, rng: np.random.Generator) -> None:
         polygon[f"X좌표{i}"] = polygon[f"Y좌표{i}"] = 0.0
 
 
-def _leaves_picture(details: dict, rng: np.random.Generator) -> None:
-    """The topmost point is clicked a few pixels above the picture."""
-    polygon = details["폴리곤좌표"][_pick_part(details, rng)][0]
-    top = min((key for key in polygon if key.startswith("Y")), key=lambda key: polygon[key])
-    polygon[top] = -2.5
+def _leaves_picture(details: dict, height: int) -> None:
+    """The point nearest to the picture's upper or lower edge is clicked beyond it; the rect follows the polygon."""
+    points = [
+        (min(value, height - value), part, key)
+        for part in _garment_parts(details)
+        for key, value in details["폴리곤좌표"][part][0].items()
+        if key.startswith("Y")
+    ]
+    _, part, key = min(points)
+    polygon = details["폴리곤좌표"][part][0]
+    polygon[key] = -2.5 if polygon[key] < height / 2 else height + 2.5
+    details["렉트좌표"][part] = [rect_of(polygon_points(polygon))]
 
 
 def _partner_missing(details: dict, rng: np.random.Generator) -> None:
@@ -121,10 +130,10 @@ FAULTS: dict[str, Callable[[dict, np.random.Generator], None] | None] = {
     "rect_missing": _rect_missing,
     "polygon_missing": _polygon_missing,
     "stray_ends": _stray_ends,
-    "leaves_picture": _leaves_picture,
     "partner_missing": _partner_missing,
     "labels_alone": _labels_alone,
     "unheard_of": _unheard_of,
+    "leaves_picture": None,  # needs the picture's height
     "no_image": None,  # these two concern the files, not the annotation's content
     "truncated": None,
 }
@@ -153,5 +162,7 @@ def plant(annotation: dict[str, Any], schema: AttributeSchema, rng: np.random.Ge
         change = FAULTS[fault]
         if change is not None:
             change(details, rng)
+        elif fault == "leaves_picture":
+            _leaves_picture(details, annotation["이미지 정보"]["이미지 높이"])
         planted.append(fault)
     return planted

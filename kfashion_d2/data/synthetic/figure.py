@@ -15,7 +15,7 @@ from .labels import Garment
 
 SIDES = (-1, 1)
 BAND = 0.052
-"""Height of the accent along a hem."""
+"""Height of the accent along a hem, at most; never more than a quarter of the garment."""
 SHOULDER_Y, CHEST_Y, WAIST_Y, HIP_Y, CROTCH_Y = 0.205, 0.27, 0.405, 0.49, 0.56
 _LEVELS = np.array([SHOULDER_Y, CHEST_Y, WAIST_Y, HIP_Y, 0.60, 0.75, 0.985])
 
@@ -163,6 +163,11 @@ class Shape:
     legs: list[np.ndarray] = field(default_factory=list)
     leg_half: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
+    @property
+    def hem_band(self) -> float:
+        """Where the hem's accent begins."""
+        return self.hem - min(BAND, 0.22 * (self.hem - self.top))
+
     def band(self, start: float, end: float) -> np.ndarray:
         """The trunk between two heights, as an outline."""
         return trunk(self.levels, start, end)
@@ -200,7 +205,7 @@ def _add_legs(shape: Shape, garment: Garment, pose: Pose, start: float) -> None:
     shape.leg_half = half
     shape.legs = [_leg(pose, side, start, shape.hem, half, puff) for side in SIDES]
     shape.fills += shape.legs
-    shape.bands += [_cut_band(leg, shape.hem - BAND) for leg in shape.legs]
+    shape.bands += [_cut_band(leg, shape.hem_band) for leg in shape.legs]
     shape.seams.append(np.array([(0.0, WAIST_Y + 0.03), (0.0, CROTCH_Y + 0.02)]))
 
 
@@ -231,7 +236,10 @@ def bottom_shape(garment: Garment, pose: Pose, hem: float) -> Shape:
         shape.fills.append(outline)
         edge = np.stack([np.linspace(-width[-1], width[-1], 9), np.zeros(9)], axis=1)
         drop = 0.012 * (1 - (edge[:, 0] / width[-1]) ** 2)
-        low, high = edge + np.stack([np.zeros(9), hem + drop], 1), edge + np.stack([np.zeros(9), hem - BAND + drop], 1)
+        low, high = (
+            edge + np.stack([np.zeros(9), hem + drop], 1),
+            edge + np.stack([np.zeros(9), shape.hem_band + drop], 1),
+        )
         shape.bands.append(np.concatenate([low, high[::-1]]))
     else:
         shape = Shape(hem, WAIST_Y, (0.15, 0.13, 0.102, 0.134, 0.14, 0.14, 0.14))
@@ -253,7 +261,7 @@ def _add_sleeves(shape: Shape, garment: Garment, pose: Pose) -> None:
     for side in SIDES[:1] if garment.neckline == "one-shoulder" else SIDES:
         final = start_width + (end_width - start_width) * end + extra
         shape.fills.append(pose.arm(side, 0.0, end, start_width + extra, final))
-        shape.bands.append(pose.arm(side, max(end - 0.13, 0.02), end + 0.01, final + 0.01, final + 0.01))
+        shape.bands.append(pose.arm(side, max(end - 0.11, 0.02), end + 0.01, final + 0.01, final + 0.01))
         half = float(widths_at(shape.levels, CHEST_Y + 0.03))
         shape.seams.append(np.array([(side * 0.143, SHOULDER_Y), (side * (half - 0.006), CHEST_Y + 0.03)]))
 
@@ -284,7 +292,7 @@ def upper_shape(garment: Garment, pose: Pose, hem: float) -> Shape:
     if legs:
         _add_legs(shape, garment, pose, HIP_Y)
     else:
-        y = np.linspace(hem - BAND, hem, 4)
+        y = np.linspace(shape.hem_band, hem, 4)
         half = widths_at(levels, y)
         x = np.linspace(half[-1], -half[-1], 7)
         low = np.stack([x, hem + 0.008 * (1 - (x / half[-1]) ** 2)], axis=1)

@@ -83,8 +83,12 @@ SPREAD_PRINTS = (
     "tie-dye",
 )
 _FREE_PRINTS = (*SPREAD_PRINTS, "graphic", "lettering")
-# Chance of a plain cloth among garments of two colours; an outer's marks need a calm ground.
-_SOLID = {"top": 0.35, "bottom": 0.35, "dress": 0.35, "outer": 0.6, "padded jacket": 1.0}
+# Chance of a plain cloth among garments of two colours; marks need a calm ground.
+_SOLID = {
+    **{"top": 0.4, "bottom": 0.4, "dress": 0.35, "outer": 0.6},
+    **{"padded jacket": 1.0, "bra top": 1.0, "knitwear": 0.75, "blouse": 0.55, "shirt": 0.55},
+}
+_SOLID_INSIDE = 0.7  # an open front shows little more than the main colour
 CATEGORY_DETAILS = {
     "blouse": ("ruffle",),
     "shirt": ("button", "pocket"),
@@ -148,11 +152,7 @@ class Garment:
     @property
     def hem(self) -> float:
         """The hem's place on the body, in figure units."""
-        return 0.335 if self.category == "bra top" else HEMS[self.part][self.length]
-
-    @property
-    def has_legs(self) -> bool:
-        return self.category == "jumpsuit" or (self.part == "bottom" and self.category != "skirt")
+        return 0.345 if self.category == "bra top" else HEMS[self.part][self.length]
 
 
 def _collar_fits(neckline: str, collar: str) -> bool:
@@ -264,7 +264,9 @@ def _sample_surface(rng: np.random.Generator, garment: Garment) -> None:
     """Prints, materials and details; a print's second colour is the sub colour, so a plain garment may have none."""
     if garment.category == "t-shirt":
         garment.print = [_pick(rng, ("graphic", "lettering"))]
-    elif garment.sub_color == NONE or rng.random() < _SOLID.get(garment.category, _SOLID[garment.part]):
+    elif garment.sub_color == NONE or rng.random() < max(
+        _SOLID.get(garment.category, _SOLID[garment.part]), _SOLID_INSIDE * garment.inside
+    ):
         garment.print = ["solid"]
     else:
         garment.print = [_pick(rng, _FREE_PRINTS if garment.part == "dress" and not garment.inside else SPREAD_PRINTS)]

@@ -47,12 +47,10 @@ def _front_line(cloth: Cloth, inset: float, start: float = 0.2) -> np.ndarray:
 
 
 def _mark_blouse(cloth: Cloth) -> None:
-    start = opening_bottom(cloth.garment)
-    light = tone(cloth.main, 0.25)
-    y = np.linspace(start, cloth.shape.hem, 26)
-    for side in (*SIDES, 0):
-        wave = side * 0.03 + 0.011 * np.sin(np.arange(26) * 1.9 + side)
-        cloth.line(np.stack([wave, y], 1), light if side else cloth.seam, 0.014 if side else 0.008)
+    y = np.linspace(opening_bottom(cloth.garment), cloth.shape.hem, 26)
+    for side in SIDES:
+        wave = side * 0.026 + 0.011 * np.sin(np.arange(26) * 1.9 + side)
+        cloth.line(np.stack([wave, y], 1), tone(cloth.main, 0.5), 0.012)
 
 
 def _mark_shirt(cloth: Cloth) -> None:
@@ -66,16 +64,19 @@ def _mark_shirt(cloth: Cloth) -> None:
 
 def _mark_knitwear(cloth: Cloth) -> None:
     y = np.linspace(0.19, cloth.shape.hem, 30)
-    for x in (-0.075, 0.0, 0.075):
+    for x in (0.0,) if cloth.garment.inside else (-0.07, 0.0, 0.07):
         for phase in (0, np.pi):
-            cloth.line(np.stack([x + 0.016 * np.sin(y * 95 + phase), y], 1), None, 0.009)
+            cloth.line(np.stack([x + 0.016 * np.sin(y * 95 + phase), y], 1), tone(cloth.main, 0.46), 0.009)
 
 
 def _mark_bra_top(cloth: Cloth) -> None:
     for side in SIDES:
         angle = np.deg2rad(np.linspace(10, 170, 9))
-        cloth.line(np.stack([side * 0.062 + 0.058 * np.cos(angle), 0.262 + 0.045 * np.sin(angle)], 1), None, 0.009)
-    cloth.patch(cloth.shape.band(0.312, 0.35))
+        cloth.line(
+            np.stack([side * 0.062 + 0.058 * np.cos(angle), 0.262 + 0.04 * np.sin(angle)], 1),
+            tone(cloth.main, 0.4),
+            0.007,
+        )
 
 
 def _mark_hoodie(cloth: Cloth) -> None:

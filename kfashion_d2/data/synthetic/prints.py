@@ -67,34 +67,34 @@ def _flowers(u: np.ndarray, v: np.ndarray) -> np.ndarray:
 def _pattern(name: str, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     turn = 2 * np.pi
     if name == "check":
-        return np.maximum(u < 0.28, v < 0.28)
+        return np.maximum(u < 0.2, v < 0.2)
     if name == "stripe":
-        return v < 0.45
+        return v < 0.36
     if name == "zigzag":
-        return (v + 0.5 * np.abs(2 * u - 1)) % 1 < 0.42
+        return (v + 0.5 * np.abs(2 * u - 1)) % 1 < 0.34
     if name == "leopard":
         distance = _blobs(u, v, [(0.2, 0.25), (0.7, 0.1), (0.5, 0.6), (0.02, 0.72), (0.85, 0.55)], 0.16)
         angle = np.sin(3 * turn * u) + np.sin(2 * turn * v)
         return (distance < 1) & ((distance > 0.5) | (angle > 0.7))
     if name == "zebra":
-        return np.sin(turn * (2 * v + 0.22 * np.sin(turn * u) + 0.12 * np.sin(2 * turn * u + 1))) > 0.25 * np.sin(
+        return np.sin(turn * (2 * v + 0.22 * np.sin(turn * u) + 0.12 * np.sin(2 * turn * u + 1))) > 0.35 + 0.2 * np.sin(
             turn * u
         )
     if name == "dot":
-        return _blobs(u, v, [(0.25, 0.25), (0.75, 0.75)], 0.19) < 1
+        return _blobs(u, v, [(0.25, 0.25), (0.75, 0.75)], 0.17) < 1
     if name == "camouflage":
         noise = (
             np.sin(turn * u + 2 * np.sin(turn * v))
             + np.sin(2 * turn * v + 1.7 * np.cos(turn * u))
             + 0.6 * np.sin(turn * (2 * u + v))
         )
-        return np.where(noise > 0.75, 1.0, np.where(noise < -1.1, 0.45, 0.0))
+        return np.where(noise > 0.9, 1.0, np.where(noise < -1.2, 0.45, 0.0))
     if name == "argyle":
-        diamond = np.abs(u - 0.5) + np.abs(v - 0.5) < 0.38
+        diamond = np.abs(u - 0.5) + np.abs(v - 0.5) < 0.34
         line = np.minimum(np.abs(u - v), np.abs(u + v - 1)) < 0.035
         return np.where(line, 1 - diamond, diamond)
     if name == "gingham":
-        return 0.5 * (u < 0.5) + 0.5 * (v < 0.5)
+        return 0.5 * (u < 0.42) + 0.5 * (v < 0.42)
     if name == "floral":
         return _flowers(u, v)
     return np.maximum(_heart(u, v, 0.25, 0.27, 0.27), _heart(u, v, 0.75, 0.77, 0.27))
@@ -128,11 +128,11 @@ def print_alpha(
         float32 (h, w) in 0..1, or None for a print that is no pattern (solid, graphic, lettering).
     """
     if name == "gradient":
-        return np.clip(1.5 * (v - span[0]) / (span[1] - span[0]) - 0.45, 0, 1)
+        return np.clip(1.5 * (v - span[0]) / (span[1] - span[0]) - 0.6, 0, 1)
     if name == "tie-dye":
         x, y = rng.uniform(-0.05, 0.05), span[0] + rng.uniform(0.35, 0.65) * (span[1] - span[0])
         radius = np.hypot(u - x, v - y) + 0.012 * np.sin(7 * np.arctan2(v - y, u - x))
-        return np.clip(0.5 + 0.9 * np.sin(radius * 2 * np.pi / 0.095), 0, 1)
+        return np.clip(0.3 + 0.9 * np.sin(radius * 2 * np.pi / 0.095), 0, 1)
     if name not in _PERIOD:
         return None
     period, turns = _PERIOD[name]
