@@ -72,8 +72,8 @@ def _mask_and_outline(garment: Garment, scale: float, shape: tuple[int, int]) ->
 
 def place_tags(boxes: Sequence[Sequence[float]], side: int, width: int, height: int) -> list[Box]:
     """
-    A square of `side` pixels for each box's number: in the first of the box's corners that no earlier square covers,
-    else further down, then further right, from its top left corner; inside the picture.
+    A square of `side` pixels for each box's number, inside the picture: in the first of the box's corners that no
+    earlier square covers, else in the free cell of a grid that is nearest to its top left corner.
 
     Args:
         boxes: x0, y0, x1, y1 pixels.
@@ -82,7 +82,8 @@ def place_tags(boxes: Sequence[Sequence[float]], side: int, width: int, height: 
 
     def squares(x0: float, y0: float, x1: float, y1: float):
         yield from ((x0, y0), (x1 - side, y0), (x0, y1 - side), (x1 - side, y1 - side))
-        yield from ((x, y) for x in range(0, width, side) for y in range(int(y0), height, side))
+        cells = [(x, y) for y in range(0, height - side + 1, side) for x in range(0, width - side + 1, side)]
+        yield from sorted(cells, key=lambda cell: (cell[0] - x0) ** 2 + (cell[1] - y0) ** 2)
 
     taken: list[Box] = []
     for box in boxes:

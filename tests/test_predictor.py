@@ -1,0 +1,206 @@
+import json
+import runpy
+import shutil
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from detectron2.engine import DefaultPredictor
+from detectron2.modeling import build_model
+from PIL import Image
+
+from kfashion_d2.checkpoint import KFashionCheckpointer
+from kfashion_d2.config import get_config_file, get_kfashion_cfg
+from kfashion_d2.predictor import KFashionPredictor, find_images, predict_files
+
+TOOL = Path(__file__).parents[1] / "tools" / "predict.py"
+CONFIG = get_config_file("quick/attribute_rcnn_tiny.yaml")
+IMAGE = np.random.default_rng(0).integers(0, 256, (150, 200, 3), dtype=np.uint8)
+
+
+def tiny_cfg(*opts):
+    cfg = get_kfashion_cfg()
+    cfg.merge_from_file(CONFIG)
+    # A model that never trained is sure of nothing.
+    cfg.merge_from_list(["MODEL.ROI_HEADS.SCORE_THRESH_TEST", 0.0, "TEST.DETECTIONS_PER_IMAGE", 3])
+    cfg.MODEL.RPN.POST_NMS_TOPK_TEST = 20
+    cfg.merge_from_list(list(opts))
+    return cfg
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("weights")
+    torch.manual_seed(0)
+    KFashionCheckpointer(build_model(tiny_cfg()), str(folder)).save("tiny")
+    return str(folder / "tiny.pth")
+
+
+@pytest.fixture(scope="module")
+def predictor(weights):
+    cfg = tiny_cfg("MODEL.WEIGHTS", weights)
+    cfg.freeze()
+    return KFashionPredictor(cfg, top_k=2, attribute_threshold=0.55)
+
+
+def test_it_agrees_with_detectron2s_own_predictor(predictor, weights):
+    ours = predictor(IMAGE)["instances"]
+    theirs = DefaultPredictor(tiny_cfg("MODEL.WEIGHTS", weights))(IMAGE)["instances"]
+    assert len(ours) == 3 and ours.image_size == (150, 200)
+    assert sorted(ours.get_fields()) == ["pred_attributes", "pred_boxes", "pred_classes", "scores"]
+    torch.testing.assert_close(ours.pred_boxes.tensor, theirs.pred_boxes.tensor)
+    torch.testing.assert_close(ours.pred_attributes, theirs.pred_attributes)
+
+
+def test_garments_are_the_instances_in_words(predictor):
+    result = predictor(IMAGE)
+    instances, garments = result["instances"], result["garments"]
+    assert json.loads(json.dumps(garments, allow_nan=False)) == garments
+    schema = predictor.schema
+    for i, garment in enumerate(garments):
+        assert sorted(garment) == ["attributes", "bbox", "class", "class_korean", "part", "score"]
+        x0, y0, x1, y1 = instances.pred_boxes.tensor[i].tolist()
+        assert garment["bbox"] == [x0, y0, x1 - x0, y1 - y0]
+        assert garment["score"] == instances.scores[i].item()
+        assert garment["class"] == garment["part"] == schema.parts.labels[instances.pred_classes[i]]
+        assert garment["class_korean"] == schema.parts.labels[instances.pred_classes[i]].korean
+        # Each group that applies, and no other.
+        assert set(garment["attributes"]) == {g.name for g in schema.groups if garment["part"] in g.parts}
+        color = garment["attributes"]["color"]
+        row = instances.pred_attributes[i, schema.slice("color")]
+        best = schema.group("color").labels[int(row.argmax())]
+        assert len(color) == 2 and color[0]["score"] >= color[1]["score"]
+        assert color[0] == {"label": best.name, "korean": best.korean, "score": pytest.approx(row.max().item())}
+
+
+def test_files_and_arrays_give_the_same(predictor, tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), IMAGE)
+    assert predictor(tmp_path / "a.png")["garments"] == predictor(IMAGE)["garments"]
+    with pytest.raises(OSError):
+        predictor(str(tmp_path / "b.png"))
+
+
+def test_the_input_format_decides_the_channels(predictor, weights):
+    rgb = KFashionPredictor(
+        tiny_cfg("MODEL.WEIGHTS", weights, "INPUT.FORMAT", "RGB"), top_k=2, attribute_threshold=0.55
+    )
+    assert rgb(IMAGE[:, :, ::-1])["garments"] == predictor(IMAGE)["garments"]
+    assert rgb(IMAGE)["garments"] != predictor(IMAGE)["garments"]
+
+
+def test_the_attribute_threshold_is_used(weights):
+    cfg = tiny_cfg("MODEL.WEIGHTS", weights)
+    all_of_them, none_of_them = (
+        KFashionPredictor(cfg, attribute_threshold=t)(IMAGE)["garments"][0]["attributes"] for t in (0.0, 1.0)
+    )
+    assert len(all_of_them["material"]) == 25 and none_of_them["material"] == []
+    assert all_of_them["color"] == none_of_them["color"]
+
+
+@pytest.mark.parametrize("image", [IMAGE[:, :, 0], IMAGE.astype(np.float32), IMAGE[:0]])
+def test_what_is_no_picture_is_refused(predictor, image):
+    with pytest.raises(ValueError, match="expected a uint8"):
+        predictor(image)
+
+
+def test_the_number_of_classes_comes_from_the_config_or_must_agree(weights):
+    cfg = tiny_cfg("MODEL.WEIGHTS", weights, "MODEL.ROI_HEADS.NUM_CLASSES", -1)
+    assert len(KFashionPredictor(cfg)(IMAGE)["garments"]) == 3
+    assert cfg.MODEL.ROI_HEADS.NUM_CLASSES == -1  # a copy was changed
+    with pytest.raises(ValueError, match=r"NUM_CLASSES is 80, but the data has 4 classes .*CLASSES: part"):
+        KFashionPredictor(tiny_cfg("MODEL.WEIGHTS", weights, "MODEL.ROI_HEADS.NUM_CLASSES", 80))
+
+
+def test_weights_must_be_there_and_of_the_same_schema(weights, tmp_path):
+    with pytest.raises(ValueError, match=r"MODEL\.WEIGHTS is empty"):
+        KFashionPredictor(tiny_cfg())
+    with pytest.raises(FileNotFoundError, match=r"gone\.pth: no such file"):
+        KFashionPredictor(tiny_cfg("MODEL.WEIGHTS", str(tmp_path / "gone.pth")))
+    with pytest.raises(ValueError, match="was made with schema"):
+        KFashionPredictor(tiny_cfg("MODEL.WEIGHTS", weights, "MODEL.ROI_ATTRIBUTE_HEAD.GROUPS", ["color", "fit"]))
+    with pytest.raises(ValueError, match="top_k=0"):
+        KFashionPredictor(tiny_cfg("MODEL.WEIGHTS", weights), top_k=0)
+
+
+def test_find_images(tmp_path):
+    for name in ("b/2.JPG", "b/1.png", "b/c/3.webp", "b/notes.txt", "a[1].jpg", "x1.jpg", "x2.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    inputs = [tmp_path / "x2.jpg", tmp_path / "b", tmp_path / "a[1].jpg", str(tmp_path / "x*.jpg"), tmp_path / "b"]
+    found = [str(path.relative_to(tmp_path)) for path in find_images(inputs)]
+    assert found == ["x2.jpg", "b/1.png", "b/2.JPG", "b/c/3.webp", "a[1].jpg", "x1.jpg"]
+    (tmp_path / "empty").mkdir()
+    for wrong, message in (("empty", "no image in it"), ("gone.jpg", "no such file"), ("*.gif", "no such file")):
+        with pytest.raises(FileNotFoundError, match=message):
+            find_images([str(tmp_path / wrong)])
+
+
+def test_stems_that_collide_get_a_number(predictor, tmp_path):
+    files = []
+    for name in ("a/1.jpg", "b/1.jpg", "1.png", "1-2.jpg", "c/1.JPEG"):
+        files.append(tmp_path / "in" / name)
+        files[-1].parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(IMAGE).save(files[-1])
+    run = predict_files(predictor, files, tmp_path / "out")
+    names = [entry["picture"] for entry in run.predictions]
+    assert names == ["1.jpg", "1-2.jpg", "1.png", "1-2-2.jpg", "1-3.jpg"]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == sorted([*names, "predictions.json"])
+
+
+def test_a_picture_keeps_the_colours_of_its_image(predictor, tmp_path):
+    Image.new("RGB", (600, 500), (200, 30, 60)).save(tmp_path / "red.png")
+    predict_files(predictor, [tmp_path / "red.png"], tmp_path / "out")
+    drawn = np.asarray(Image.open(tmp_path / "out" / "red.png"))[:500, :600]
+    np.testing.assert_array_equal(np.median(drawn.reshape(-1, 3), axis=0), [200, 30, 60])
+
+
+def test_an_input_is_never_overwritten(predictor, tmp_path):
+    Image.fromarray(IMAGE).save(tmp_path / "1.jpg")
+    before = (tmp_path / "1.jpg").read_bytes()
+    with pytest.raises(ValueError, match="would overwrite an input"):
+        predict_files(predictor, [tmp_path / "1.jpg"], tmp_path)
+    assert (tmp_path / "1.jpg").read_bytes() == before
+
+
+def run_tool(monkeypatch, *args):
+    monkeypatch.setattr(sys, "argv", ["predict.py", *map(str, args)])
+    # It would take the package's logs away from the tests that read them.
+    monkeypatch.setattr("detectron2.utils.logger.setup_logger", lambda **kwargs: None)
+    runpy.run_path(str(TOOL), run_name="__main__")
+
+
+def test_the_tool_end_to_end(weights, tmp_path, monkeypatch, capsys):
+    folder = tmp_path / "사진"
+    folder.mkdir()
+    Image.fromarray(IMAGE).save(folder / "look.jpg")
+    Image.fromarray(IMAGE[:, :, 0]).save(folder / "gray.png")
+    (folder / "broken.jpg").write_bytes((folder / "look.jpg").read_bytes()[:300])
+    out = tmp_path / "out"
+    args = ["--config-file", CONFIG, "--input", folder, "--output", out, "--score-threshold", "0", "--top-k", "2"]
+    args += ["--attribute-threshold", "0.55"]
+    opts = ["MODEL.WEIGHTS", weights, "TEST.DETECTIONS_PER_IMAGE", "2"]
+    run_tool(monkeypatch, *args, *opts)
+    assert "4 garments in 2 images; 1 not readable" in capsys.readouterr().out
+    entries = json.loads((out / "predictions.json").read_text("utf-8"))
+    assert [(Path(e["file_name"]).name, e["picture"]) for e in entries] == [("gray.png",) * 2, ("look.jpg",) * 2]
+    for entry in entries:
+        assert sorted(entry) == ["file_name", "garments", "height", "picture", "width"]
+        assert (entry["height"], entry["width"], len(entry["garments"])) == (150, 200, 2)
+        assert all(len(garment["attributes"]["color"]) == 2 for garment in entry["garments"])
+        assert Image.open(out / entry["picture"]).width > 640  # 200 enlarged to 640, and the cards
+
+
+def test_the_tool_fails_in_one_line(weights, tmp_path, monkeypatch):
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"no image")
+    args = ["--config-file", CONFIG, "--output", tmp_path / "out"]
+    with pytest.raises(SystemExit, match=r"^predict\.py: error: not one of 1 images could be read$"):
+        run_tool(monkeypatch, *args, "MODEL.WEIGHTS", weights, "--input", broken)
+    with pytest.raises(SystemExit, match=r"^predict\.py: error: .*gone\.jpg: no such file"):
+        run_tool(monkeypatch, *args, "--input", tmp_path / "gone.jpg")
+    shutil.copy(broken, tmp_path / "a.jpg")
+    with pytest.raises(SystemExit, match=r"^predict\.py: error: MODEL\.WEIGHTS is empty"):
+        run_tool(monkeypatch, *args, "--input", tmp_path / "a.jpg")
