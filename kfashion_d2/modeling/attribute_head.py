@@ -6,6 +6,7 @@ Shapes: N images, R RoIs of all images together, L labels of all groups together
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -130,6 +131,11 @@ class AttributeHead(nn.Module):
         self.predictor = nn.Linear(shape.channels * (shape.height or 1) * (shape.width or 1), schema.num_labels)
         nn.init.normal_(self.predictor.weight, std=0.01)
         nn.init.zeros_(self.predictor.bias)
+        for group in schema.groups:
+            if not group.is_single:
+                # Most labels of a multi-label group are absent: begin there, as for rare classes (arXiv 1708.02002).
+                bias = self.predictor.bias[schema.slice(group.name)]
+                nn.init.constant_(bias, -math.log(max(group.num_labels - 1, 1)))
         # Not in the checkpoint: both follow from the schema and the class mode.
         self.register_buffer("class_parts", torch.tensor(class_parts, dtype=torch.int64), persistent=False)
         self.register_buffer("applicable", torch.from_numpy(schema.applicable), persistent=False)

@@ -42,8 +42,8 @@ def single_label_loss(logits: Tensor, targets: Tensor) -> Tensor:
 
 def multi_label_loss(logits: Tensor, targets: Tensor) -> Tensor:
     """
-    Binary cross-entropy of a multi-label group: summed over known entries, averaged over the C labels and the
-    rows with any known entry.
+    Binary cross-entropy of a multi-label group: summed over a row's known entries, averaged over the rows that have
+    any.
 
     Args:
         logits: float (R, C).
@@ -54,5 +54,4 @@ def multi_label_loss(logits: Tensor, targets: Tensor) -> Tensor:
     """
     known = targets >= 0
     losses = F.binary_cross_entropy_with_logits(logits[known].float(), targets[known].float(), reduction="sum")
-    rows = known.any(dim=1).sum().clamp(min=1)
-    return losses / (rows * max(targets.shape[1], 1)) + logits.float().sum() * 0
+    return losses / known.any(dim=1).sum().clamp(min=1) + logits.float().sum() * 0
