@@ -1,7 +1,8 @@
 # make setup | demo | test | test-all | lint | format | clean
 PYTHON ?= python3
-# Threads that wait give their core away: spinning makes training many times slower where cores are shared.
-export OMP_WAIT_POLICY ?= PASSIVE
+# One thread computes, the data loader has the other core. Two that wait for each other by spinning are hardly faster
+# alone, and many times slower where the cores are shared.
+export OMP_NUM_THREADS ?= 1
 PIP := .venv/bin/python -m pip --disable-pip-version-check
 
 .PHONY: setup demo test test-all lint format clean

@@ -59,13 +59,16 @@ def setup_config(config_file: str, opts: list[str] | tuple[str, ...] = (), *, re
 
     Raises:
         FileNotFoundError: no such config, or no such split.
-        ValueError: NUM_CLASSES disagrees with the data.
+        ValueError: a key does not exist, or NUM_CLASSES disagrees with the data.
     """
     if not PathManager.isfile(config_file):
         raise FileNotFoundError(f"no config file {config_file!r}; the shipped ones are in configs/")
     cfg = get_kfashion_cfg()
-    cfg.merge_from_file(config_file)
-    cfg.merge_from_list(list(opts))
+    try:
+        cfg.merge_from_file(config_file)
+        cfg.merge_from_list(list(opts))
+    except (AssertionError, KeyError) as error:  # yacs's, for an unknown key or an odd number of words
+        raise ValueError(f"{config_file} with {' '.join(map(str, opts)) or 'no overrides'}: {error}") from error
     use_available_device(cfg)
     check_num_classes(cfg)
     if register:

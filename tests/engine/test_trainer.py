@@ -79,6 +79,11 @@ def test_num_classes(demo_store, tmp_path):
     assert make_cfg(demo_store, tmp_path, "MODEL.ROI_HEADS.NUM_CLASSES", -1).MODEL.ROI_HEADS.NUM_CLASSES == 4
 
 
+def test_an_unknown_key_is_the_users_mistake(demo_store, tmp_path):
+    with pytest.raises(ValueError, match=r"attribute_rcnn_tiny\.yaml with .*MODEL\.NONSENSE 1"):
+        make_cfg(demo_store, tmp_path, "MODEL.NONSENSE", 1)
+
+
 def test_a_missing_split_says_how_to_convert(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"kfashion_train .*convert_kfashion\.py"):
         make_cfg(tmp_path / "nowhere", tmp_path)
