@@ -1,40 +1,36 @@
-# make setup | demo | test | test-all | lint | format | clean
 PYTHON ?= python3
-# One thread computes, the data loader has the other core. Two that wait for each other by spinning are hardly faster
-# alone, and many times slower where the cores are shared.
-export OMP_NUM_THREADS ?= 1
-PIP := .venv/bin/python -m pip --disable-pip-version-check
+BIN := .venv/bin
 
-.PHONY: setup demo test test-all lint format clean
+.PHONY: setup test test-all demo lint format clean
 
-setup: .venv/.stamp
+setup: .venv/.stamp  ## .venv with everything pinned, and Detectron2
 
 .venv/.stamp: requirements.txt setup.py tools/install_detectron2.py
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' \
-		|| { echo "make: $(PYTHON) is not Python 3.10 to 3.13; name one: make PYTHON=python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 10) <= v <= (3, 13) or sys.exit("kfashion_d2 needs Python 3.10 to 3.13, and $(PYTHON) is %d.%d: run make setup PYTHON=python3.11" % v)'
 	$(PYTHON) -m venv .venv
-	$(PIP) install --quiet -r requirements.txt
-	.venv/bin/python tools/install_detectron2.py
-	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
-	touch $@
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/python tools/install_detectron2.py
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
 
-demo: setup
-	.venv/bin/python tools/demo.py --output output/demo
+test: lint  ## what CI runs: lint, types, and the tests that take seconds
+	$(BIN)/python -m pytest -q -m "not slow"
 
-test: lint
-	.venv/bin/python -m pytest -q -m "not slow"
+test-all: lint  ## the slow tests too
+	$(BIN)/python -m pytest -q
 
-test-all: lint
-	.venv/bin/python -m pytest -q
+demo: setup  ## draw a data set, train, evaluate, and draw the predictions
+	$(BIN)/python tools/demo.py --output output/demo
 
 lint: setup
-	.venv/bin/ruff check .
-	.venv/bin/ruff format --check .
-	.venv/bin/mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 format: setup
-	.venv/bin/ruff check --fix .
-	.venv/bin/ruff format .
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
 
-clean:
-	rm -rf .venv .cache build dist *.egg-info output/demo .mypy_cache .ruff_cache .pytest_cache
+clean:  ## build products and caches; keeps .venv, downloads and output
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find kfashion_d2 tests tools -name __pycache__ -prune -exec rm -rf {} +

@@ -97,19 +97,23 @@ def check_environment() -> None:
         raise InstallError(f"pip {version} is older than {floor}: run 'python -m pip install --upgrade pip' first")
 
 
+def pip_reason(output: str) -> str:
+    """Returns the one line of a failed pip's output that says why."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    if any("(from versions: none)" in line for line in lines):
+        return "no package index could be reached that has it; check the network and 'python -m pip config list'"
+    if "[end of output]" in lines[1:]:  # of a command that pip ran: git, a compiler
+        return lines[lines.index("[end of output]") - 1]
+    errors = [line for line in lines if line.lower().startswith("error")]
+    return (errors or lines or ["pip gave no message"])[-1]
+
+
 def run_pip(arguments: list[str], failure: str) -> None:
-    """Runs ``pip arguments``; where that fails, raises InstallError with ``failure`` and pip's reason, in one line."""
+    """Runs ``pip arguments``; where it fails, raises InstallError: ``failure`` and pip's reason."""
     command = [sys.executable, "-m", "pip", *arguments, "--disable-pip-version-check"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode == 0:
-        return
-    lines = [line.strip() for line in (done.stdout + done.stderr).splitlines()]
-    if any("Retrying (" in line or "connection broken" in line for line in lines):
-        reason = "the package index cannot be reached; check the network and 'python -m pip config list'"
-    else:
-        errors = [line for line in lines if line.upper().startswith("ERROR")] or lines or ["no message"]
-        reason = errors[-1]
-    raise InstallError(f"{failure}: {reason}")
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace")
+    if done.returncode != 0:
+        raise InstallError(f"{failure}: {pip_reason(done.stdout + done.stderr)}")
 
 
 def sha256(data: bytes) -> bytes:
@@ -227,12 +231,13 @@ def install(from_source: bool, wheel_dir: Path) -> None:
     if from_source:
         print(f"Compiling Detectron2 at commit {UPSTREAM_COMMIT[:8]}; this takes some minutes", flush=True)
         target = f"git+{UPSTREAM}@{UPSTREAM_COMMIT}"
-        # Its setup.py imports torch, and must see the torch that it will run with.
-        run_pip(["install", "--quiet", "--no-build-isolation", target], "cannot install Detectron2 from source")
+        # Its setup.py imports torch, and must see the torch that it will run with. Upstream does not cap setuptools.
+        options = ["--quiet", "--no-build-isolation"]
+        run_pip(["install", *options, target, "setuptools<81"], "cannot install Detectron2 from source")
         return
     carrier = download_carrier(wheel_dir)
     wheel = repack(carrier, wheel_dir, (REPOSITORY / "LICENSE").read_bytes())
-    run_pip(["install", "--quiet", str(wheel)], f"cannot install {wheel}")
+    run_pip(["install", "--quiet", str(wheel)], f"cannot install {wheel.name}")
 
 
 def main(argv: list[str] | None = None) -> int:
