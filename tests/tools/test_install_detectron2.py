@@ -85,7 +85,12 @@ def test_an_importable_detectron2_is_left_alone(installer, capsys, monkeypatch):
 @pytest.mark.parametrize(
     "output, words",
     [
-        ("WARNING: Retrying (Retry(total=4)) after connection broken\nERROR: no match", "network"),
+        (
+            "WARNING: Retrying (Retry(total=4)) after connection broken\n"
+            "ERROR: Could not find a version that satisfies the requirement labgym==3.1.2 (from versions: none)\n"
+            "ERROR: No matching distribution found for labgym==3.1.2",
+            "check the network",
+        ),
         ("ERROR: No matching distribution found for labgym==3.1.2", "No matching distribution"),
     ],
 )
