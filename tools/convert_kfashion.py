@@ -1,11 +1,13 @@
 #!/usr/bin/env python
 """
-Convert K-Fashion annotations to a store that Detectron2 trains from.
+Convert K-Fashion annotations, in folders or in AI Hub's zip archives, to a store that Detectron2 trains from. Nothing
+is unpacked: images are read where they are. A run that was stopped goes on where it was.
 
     python tools/convert_kfashion.py /data/K-Fashion --output datasets/kfashion --workers 8
 """
 
 import argparse
+import logging
 import sys
 
 from kfashion_d2.data import convert_dataset
@@ -26,6 +28,7 @@ def main():
     )
     parser.add_argument("--schema", help="a schema file of your own")
     args = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         summary = convert_dataset(
             args.data_root,

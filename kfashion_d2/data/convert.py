@@ -1,4 +1,9 @@
-"""K-Fashion annotations to the store: a fixed number of annotations a shard, so that workers never change a byte."""
+"""
+K-Fashion annotations to the store: a fixed number of annotations a shard, so that workers never change a byte.
+
+Until all of it is done, a split lies in `.<split>.partial`, each finished shard with a mark that says what it was made
+from: a run that was killed goes on there.
+"""
 
 from __future__ import annotations
 
@@ -7,21 +12,20 @@ import json
 import logging
 import os
 import shutil
-from collections import Counter
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from functools import partial
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import orjson
-import pyarrow as pa
 from tqdm import tqdm
 
 from ..schema import AttributeSchema, kfashion_schema
-from .annotation import Problem, parse_annotation
-from .sources import Source, find_sources
-from .store import FORMAT, records_to_table
+from .annotation import Problem
+from .duplicates import RefusedError, drop_duplicates, note_shared_ids
+from .shard import Job, ShardConverter, ShardResult, problem_line, write_atomically
+from .sources import SourceIndex, find_sources
+from .store import FORMAT
 
 __all__ = ["convert_dataset", "summary_table"]
 
@@ -29,20 +33,6 @@ logger = logging.getLogger(__name__)
 
 SHARD_SIZE = 4096  # annotations read for a shard; part of the format: another number gives other files
 COUNTS = ("annotations", "images_out", "annotations_dropped", "garments", "garments_out", "garments_dropped")
-
-
-class _Job(NamedTuple):
-    number: int
-    sources: list[Source]
-
-
-class _Result(NamedTuple):
-    """What a worker hands back: small things only, the rows are in the file."""
-
-    number: int
-    image_ids: list[int]
-    problems: list[tuple[str, Problem]]
-    counts: Counter
 
 
 def convert_dataset(
@@ -57,7 +47,8 @@ def convert_dataset(
     schema: AttributeSchema | None = None,
 ) -> dict[str, Any]:
     """
-    Convert every annotation under a folder; see :func:`find_sources` for the layouts.
+    Convert every annotation under a folder, in files or in zip archives; see :func:`find_sources` for the layouts.
+    A run that was stopped goes on with the shards that it lacks, if what it reads has not changed.
 
     Args:
         data_root: the data's folder.
@@ -82,186 +73,109 @@ def convert_dataset(
         raise ValueError(f"workers={workers}: at least 1 is needed")
     root, output = Path(data_root).resolve(), Path(output).resolve()
     schema = schema or kfashion_schema()
-    sources, num_images = find_sources(root, split, skip=output)
+    index = find_sources(root, split, skip=output)
+    logger.info("Found in %s:\n%s", root, index.describe())
     output.mkdir(parents=True, exist_ok=True)
-    for leftover in output.glob(".*.partial"):
-        shutil.rmtree(leftover)
-    splits = sorted({source.split for source in sources})
-    work = partial(_convert_shard, root=root, schema=schema, labels_only=labels_only, check_images=check_images)
-    summary: dict[str, Any] = {
-        "schema": {"name": schema.name, "version": schema.version, "hash": schema.hash},
-        "splits": {},
+    converters = {
+        name: ShardConverter(root, output / f".{name}.partial", index.archives, schema, labels_only, check_images)
+        for name in index.splits
     }
-    problems: list[tuple[str, str, Problem]] = []
-    finished: list[tuple[Path, Path]] = []
+    for leftover in output.glob(".*.partial"):
+        if leftover not in [converter.folder for converter in converters.values()]:
+            shutil.rmtree(leftover)
     try:
-        with tqdm(total=len(sources), unit=" annotations", desc="convert", smoothing=0.05) as bar:
-            for name in splits:
-                partial_dir = output / f".{name}.partial"
-                partial_dir.mkdir()
-                finished.append((partial_dir, output / name))
-                own = [source for source in sources if source.split == name]
-                jobs = [_Job(i, own[k : k + SHARD_SIZE]) for i, k in enumerate(range(0, len(own), SHARD_SIZE))]
-                results = []
-                for result in _run(partial(work, folder=partial_dir), jobs, workers):
-                    if strict:
-                        _refuse_first(result.problems)
-                    results.append(result)
-                    bar.update(len(jobs[result.number].sources))
-                rows = _drop_duplicates(partial_dir, results, schema, strict)
-                counts = sum((result.counts for result in results), Counter({key: 0 for key in COUNTS}))
-                problems += [(name, path, problem) for result in results for path, problem in result.problems]
-                summary["splits"][name] = _finish_split(
-                    partial_dir, counts, rows, schema, os.path.relpath(root, output / name), num_images.get(name, 0)
-                )
-        for partial_dir, final_dir in finished:
-            _replace(partial_dir, final_dir)
-    except BaseException:
-        for partial_dir, _ in finished:
-            shutil.rmtree(partial_dir, ignore_errors=True)
+        results = _convert_all(index, converters, workers, strict)
+        extra = {name: drop_duplicates(converters[name], results[name], strict) for name in results}
+    except RefusedError:
+        for converter in converters.values():
+            shutil.rmtree(converter.folder, ignore_errors=True)
         raise
-    summary["problems"] = _count_problems(problems)
-    _check_sums(summary, len(sources))
-    _write_text(output / "problems.jsonl", "".join(_problem_lines(problems)))
-    _write_text(output / "summary.json", json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
+    notes = [*note_shared_ids(converters, results), *((n.split, n.path, n.reason, n.of, None) for n in index.notes)]
+    summary = _summary(index, results, notes, schema)
+    for name, converter in converters.items():
+        _finish_split(converter, results[name], index, os.path.relpath(root, output / name))
+    _write_problems(output / ".problems.jsonl.tmp", converters, results, extra, notes)
+    for name, converter in converters.items():
+        _replace(converter.folder / "shards", output / name)
+        shutil.rmtree(converter.folder)
+    os.replace(output / ".problems.jsonl.tmp", output / "problems.jsonl")
+    write_atomically(output / "summary.json", (json.dumps(summary, indent=2, ensure_ascii=False) + "\n").encode())
     return summary
 
 
-def _run(function, jobs: list[_Job], workers: int) -> Iterator[_Result]:
+def _convert_all(
+    index: SourceIndex, converters: dict[str, ShardConverter], workers: int, strict: bool
+) -> dict[str, list[ShardResult]]:
+    results: dict[str, list[ShardResult]] = {}
+    with tqdm(total=len(index), unit=" annotations", desc="convert", smoothing=0.05) as bar:
+        for name, converter in converters.items():
+            for folder in ("shards", "done"):
+                (converter.folder / folder).mkdir(parents=True, exist_ok=True)
+            results[name] = []
+            for result in _run(converter, _jobs(index, name), workers):
+                if strict and result.first_refused:
+                    raise RefusedError(result.first_refused)
+                results[name].append(result)
+                bar.update(result.counts["annotations"])
+            expected = {converter.paths(result.number)[0].name for result in results[name]}
+            for path in (converter.folder / "shards").iterdir():
+                if path.name not in expected:  # of a run over more files
+                    path.unlink()
+    reused = sum(result.reused for split in results.values() for result in split)
+    if reused:
+        logger.info("%d shards of an earlier run that was stopped were kept", reused)
+    return results
+
+
+def _jobs(index: SourceIndex, split: str) -> Iterator[Job]:
+    labels, images = index.splits[split]
+    for number, start in enumerate(range(0, len(labels), SHARD_SIZE)):
+        rows = slice(start, start + SHARD_SIZE)
+        yield Job(split, number, index.labels.take(labels[rows].tolist()), index.images.take(images[rows].tolist()))
+
+
+def _run(function: ShardConverter, jobs: Iterable[Job], workers: int) -> Iterator[ShardResult]:
     """Results in the order of the jobs."""
-    if workers == 1 or len(jobs) == 1:
+    if workers == 1:
         yield from map(function, jobs)
         return
     with ProcessPoolExecutor(workers) as pool:
+        waiting: deque[Future] = deque()
         try:
-            yield from pool.map(function, jobs)
+            for job in jobs:
+                waiting.append(pool.submit(function, job))
+                if len(waiting) > 2 * workers:  # a million paths are not copied to the pool at once
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
 
 
-def _convert_shard(
-    job: _Job, *, folder: Path, root: Path, schema: AttributeSchema, labels_only: bool, check_images: bool
-) -> _Result:
-    records, problems, counts = [], [], Counter(annotations=len(job.sources))
-    for source in job.sources:
-        record, found = _read(root / source.label, schema)
-        if record is not None:
-            record.update(file_name=source.image, label_file=source.label)
-            if record["image_id"] is None and source.stem.isdecimal() and len(source.stem) < 19:
-                record["image_id"] = int(source.stem)
-                found.append(Problem("", "이미지 식별자", "no id, taken from the file's name", "repaired", source.stem))
-            reason = _why_drop(record, source, root, labels_only, check_images)
-            if reason:
-                # Its garments go with it; those that were dropped already keep their own reason.
-                found.append(Problem("", "", reason, "dropped", source.image or None))
-                found += [Problem(anno["part"], "", "annotation dropped", "dropped") for anno in record["annotations"]]
-                record = None
-        if record is None:
-            counts["annotations_dropped"] += 1
-        else:
-            records.append(record)
-            counts["images_out"] += 1
-            counts["garments_out"] += len(record["annotations"])
-        counts["garments_dropped"] += sum(problem.action == "dropped" and problem.part != "" for problem in found)
-        problems += [(source.label, problem) for problem in found]
-    counts["garments"] = counts["garments_out"] + counts["garments_dropped"]
-    _write_table(folder / f"shard-{job.number:05d}.arrow", records_to_table(records, schema))
-    return _Result(job.number, [record["image_id"] for record in records], problems, counts)
-
-
-def _read(path: Path, schema: AttributeSchema) -> tuple[dict[str, Any] | None, list[Problem]]:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        return None, [Problem("", "", "file unreadable", "dropped", error.strerror)]
-    try:
-        obj = orjson.loads(data)
-    except orjson.JSONDecodeError:
-        # Python's parser takes NaN, Infinity, a byte order mark and lone surrogates, which orjson refuses.
-        try:
-            obj = json.loads(data)
-        except (ValueError, RecursionError):
-            return None, [Problem("", "", "not JSON", "dropped")]
-    return parse_annotation(obj, schema)
-
-
-def _why_drop(record: dict, source: Source, root: Path, labels_only: bool, check_images: bool) -> str:
-    if record["image_id"] is None:
-        return "no id"
-    if not source.image:
-        return "" if labels_only else "no image"
-    return _image_fault(root / source.image, record) if check_images else ""
-
-
-def _image_fault(path: Path, record: dict) -> str:
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            image.load()
-            size = image.size
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        return "image broken"
-    return "" if size == (record["width"], record["height"]) else "image of another size"
-
-
-def _write_table(path: Path, table: pa.Table) -> None:
-    batches = table.combine_chunks().to_batches() or [pa.RecordBatch.from_pylist([], schema=table.schema)]
-    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
-        writer.write_batch(batches[0])
-
-
-def _read_table(path: Path) -> pa.Table:
-    with pa.OSFile(str(path), "rb") as source:
-        return pa.ipc.open_file(source).read_all()
-
-
-def _drop_duplicates(folder: Path, results: list[_Result], schema: AttributeSchema, strict: bool) -> list[int]:
-    """Of images with one id the first stays. Returns the number of rows of each shard."""
-    seen: set[int] = set()
-    rows = []
-    for result in results:
-        keep = []
-        for image_id in result.image_ids:
-            keep.append(image_id not in seen)
-            seen.add(image_id)
-        rows.append(sum(keep))
-        if all(keep):
-            continue
-        path = folder / f"shard-{result.number:05d}.arrow"
-        table = _read_table(path)
-        for row in (row for row, kept in enumerate(keep) if not kept):
-            label, image_id = table["label_file"][row].as_py(), table["image_id"][row].as_py()
-            parts = table["part"][row].as_py()
-            found = [Problem("", "이미지 식별자", "duplicate id", "dropped", image_id)]
-            found += [Problem(schema.parts.labels[i].name, "", "annotation dropped", "dropped") for i in parts]
-            result.problems.extend((label, problem) for problem in found)
-            result.counts.update(
-                images_out=-1, annotations_dropped=1, garments_out=-len(parts), garments_dropped=len(parts)
-            )
-        if strict:
-            _refuse_first(result.problems)
-        _write_table(path, table.filter(pa.array(keep)))
-    return rows
-
-
-def _finish_split(
-    folder: Path, counts: Counter, rows: list[int], schema: AttributeSchema, image_root: str, num_images: int
-) -> dict[str, int]:
-    digest = hashlib.sha256()
-    for number in range(len(rows)):
-        digest.update((folder / f"shard-{number:05d}.arrow").read_bytes())
+def _finish_split(converter: ShardConverter, results: list[ShardResult], index: SourceIndex, image_root: str) -> None:
     meta = {
         "format": FORMAT,
-        "schema": {"name": schema.name, "version": schema.version, "hash": schema.hash},
-        "store_hash": digest.hexdigest(),
+        "schema": _schema_facts(converter.schema),
+        "store_hash": hashlib.sha256("".join(result.sha256 for result in results).encode()).hexdigest(),
         "image_root": image_root.replace(os.sep, "/"),
-        "rows": rows,
-        **{key: counts[key] for key in COUNTS},
+        "zips": [archive._asdict() for archive in index.archives],
+        "rows": [result.counts["images_out"] for result in results],
+        **_total(results),
     }
-    _write_text(folder / "meta.json", json.dumps(meta, indent=2, ensure_ascii=False) + "\n")
-    return {"images_found": num_images, **{key: counts[key] for key in COUNTS}}
+    text = json.dumps(meta, indent=2, ensure_ascii=False) + "\n"
+    write_atomically(converter.folder / "shards" / "meta.json", text.encode())
+
+
+def _schema_facts(schema: AttributeSchema) -> dict[str, Any]:
+    return {"name": schema.name, "version": schema.version, "hash": schema.hash}
+
+
+def _total(results: list[ShardResult]) -> dict[str, int]:
+    total: Counter = Counter()
+    for result in results:
+        total.update(result.counts)
+    return {key: total[key] for key in COUNTS}
 
 
 def _replace(new: Path, old: Path) -> None:
@@ -274,31 +188,44 @@ def _replace(new: Path, old: Path) -> None:
         os.rename(new, old)
 
 
-def _write_text(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text, encoding="utf-8", errors="surrogatepass")
-    os.replace(temporary, path)
+def _write_problems(
+    path: Path,
+    converters: dict[str, ShardConverter],
+    results: dict[str, list[ShardResult]],
+    extra: dict[str, dict[int, list[tuple[str, Problem]]]],
+    notes: list[tuple],
+) -> None:
+    with open(path, "wb") as file:
+        for name, converter in converters.items():
+            for result in results[name]:
+                with open(converter.paths(result.number)[1], "rb") as lines:
+                    shutil.copyfileobj(lines, file)
+                for label, problem in extra[name].get(result.number, []):
+                    file.write(problem_line(name, label, problem).encode())
+        for split, label, reason, _, value in notes:
+            file.write(problem_line(split, label, Problem("", "", reason, "noted", value)).encode())
 
 
-def _refuse_first(problems: list[tuple[str, Problem]]) -> None:
-    for path, problem in problems:
-        if problem.action != "noted":
-            place = ", ".join(filter(None, (problem.part, problem.key)))
-            raise ValueError(f"{path}: {problem.reason} ({place or 'the whole file'}), value {problem.value!r}")
-
-
-def _problem_lines(problems: list[tuple[str, str, Problem]]) -> Iterator[str]:
-    for split, path, problem in problems:
-        entry = {"split": split, "path": path, **problem._asdict()}
-        yield json.dumps(entry, ensure_ascii=True, default=str) + "\n"
-
-
-def _count_problems(problems: list[tuple[str, str, Problem]]) -> list[dict[str, Any]]:
-    counts = Counter((problem.reason, problem.action, problem.part == "") for _, _, problem in problems)
-    return [
-        {"reason": reason, "action": action, "of": "annotations" if whole else "garments", "count": count}
-        for (reason, action, whole), count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    ]
+def _summary(
+    index: SourceIndex, results: dict[str, list[ShardResult]], notes: list[tuple], schema: AttributeSchema
+) -> dict[str, Any]:
+    problems: Counter = Counter()
+    for split in results.values():
+        for result in split:
+            problems.update(result.problems)
+    problems.update((reason, "noted", of) for _, _, reason, of, _ in notes)
+    summary = {
+        "schema": _schema_facts(schema),
+        "splits": {
+            name: {"images_found": index.num_images.get(name, 0), **_total(split)} for name, split in results.items()
+        },
+        "problems": [
+            {"reason": reason, "action": action, "of": of, "count": count}
+            for (reason, action, of), count in sorted(problems.items(), key=lambda item: (-item[1], item[0]))
+        ],
+    }
+    _check_sums(summary, len(index))
+    return summary
 
 
 def _check_sums(summary: dict[str, Any], num_sources: int) -> None:

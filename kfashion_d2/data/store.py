@@ -2,7 +2,7 @@
 The store: a split as Arrow files, memory-mapped, one dict at a time.
 
 A split's folder holds `shard-00000.arrow`, ... and `meta.json`. A row is an image; its garments are parallel lists
-(`part`, `category`, ...), so that a row is read through NumPy views of the file, without building an Arrow scalar.
+(`part`, `category`, ...), so that a row is read through views of the file, without building an Arrow scalar.
 """
 
 from __future__ import annotations
@@ -20,20 +20,21 @@ import pyarrow as pa
 from torch.utils.data import Dataset
 
 from ..schema import CATEGORY_GROUP, UNKNOWN, AttributeSchema, kfashion_schema
+from .zip_handler import register_zip_handler
+from .zip_reader import ZipPlace, zip_uri
 
 __all__ = ["FORMAT", "KFashionDataset", "arrow_schema", "read_meta", "records_to_table"]
 
-FORMAT = 1
+FORMAT = 2
 NOT_APPLICABLE = -2  # in a group's column; -1 is unknown
+_NOT_APPLICABLE_LIST = [NOT_APPLICABLE]
 
-_IMAGE_FIELDS = {
+_PARSED_FIELDS = {
     "image_id": pa.int64(),
     "height": pa.int32(),
     "width": pa.int32(),
     "style": pa.int8(),
     "sub_style": pa.int8(),
-    "file_name": pa.string(),
-    "label_file": pa.string(),
     "original_file_name": pa.string(),
     "created": pa.string(),
 }
@@ -44,29 +45,48 @@ _GARMENT_FIELDS = {
     "bbox": pa.list_(pa.list_(pa.float64())),
     "polygon": pa.list_(pa.list_(pa.float64())),
 }
+# Of an image inside an archive `file_name` is the entry's name, and `zip` the archive's number in meta.json.
+FILE_FIELDS = {
+    "label_file": pa.string(),
+    "file_name": pa.string(),
+    "zip": pa.int16(),
+    "zip_offset": pa.int64(),
+    "zip_compressed_size": pa.int64(),
+    "zip_entry_size": pa.int64(),
+    "zip_method": pa.int8(),
+}
 
 
-def arrow_schema(schema: AttributeSchema) -> pa.Schema:
-    """The columns of a shard; the vocabulary's hash is in its metadata."""
+def parsed_schema(schema: AttributeSchema) -> pa.Schema:
+    """The columns that an annotation alone gives."""
     groups = {
         f"attribute/{group.name}": pa.list_(pa.int8() if group.is_single else pa.list_(pa.int8()))
         for group in schema.groups
     }
-    metadata = {"kfashion_schema": schema.hash, "kfashion_format": str(FORMAT)}
-    return pa.schema({**_IMAGE_FIELDS, **_GARMENT_FIELDS, **groups}, metadata=metadata)
+    return pa.schema({**_PARSED_FIELDS, **_GARMENT_FIELDS, **groups})
+
+
+def arrow_schema(schema: AttributeSchema) -> pa.Schema:
+    """The columns of a shard; the vocabulary's hash is in its metadata."""
+    fields = [*parsed_schema(schema), *(pa.field(name, kind) for name, kind in FILE_FIELDS.items())]
+    return pa.schema(fields, metadata={"kfashion_schema": schema.hash, "kfashion_format": str(FORMAT)})
 
 
 def records_to_table(records: Iterable[Mapping[str, Any]], schema: AttributeSchema) -> pa.Table:
     """
     Args:
-        records: of :func:`parse_annotation`, each with `file_name` and `label_file` added.
+        records: of :func:`parse_annotation`.
         schema: the one that they were parsed with.
+
+    Returns:
+        Their columns, as :func:`parsed_schema` says.
     """
     part_ids = {part.name: i for i, part in enumerate(schema.parts.labels)}
-    rows: dict[str, list] = {name: [] for name in arrow_schema(schema).names}
+    columns = parsed_schema(schema)
+    rows: dict[str, list] = {name: [] for name in columns.names}
     for record in records:
         annos = record["annotations"]
-        for name in _IMAGE_FIELDS:
+        for name in _PARSED_FIELDS:
             rows[name].append(record[name])
         rows["part"].append([part_ids[anno["part"]] for anno in annos])
         rows["index"].append([anno["index"] for anno in annos])
@@ -76,7 +96,7 @@ def records_to_table(records: Iterable[Mapping[str, Any]], schema: AttributeSche
         for group in schema.groups:
             missing = NOT_APPLICABLE if group.is_single else [NOT_APPLICABLE]
             rows[f"attribute/{group.name}"].append([anno["attributes"].get(group.name, missing) for anno in annos])
-    return pa.Table.from_pydict(rows, schema=arrow_schema(schema))
+    return pa.Table.from_pydict(rows, schema=columns)
 
 
 def read_meta(split_dir: str | Path, schema: AttributeSchema) -> dict[str, Any]:
@@ -106,14 +126,31 @@ def read_meta(split_dir: str | Path, schema: AttributeSchema) -> dict[str, Any]:
 
 
 class _Lists:
-    """A list column as NumPy views: `self[i]` is the slice of row i."""
+    """A list column: `self[i]` is row i as a list of Python numbers."""
+
+    __slots__ = ("offsets", "values")
 
     def __init__(self, array: pa.ListArray):
-        self.offsets = np.asarray(array.offsets)
-        self.values = array.values.to_numpy()
+        # A memoryview's items are Python numbers already, at half the cost of NumPy's.
+        self.offsets = memoryview(np.asarray(array.offsets))
+        self.values = memoryview(array.values.to_numpy())
 
-    def __getitem__(self, row: int) -> np.ndarray:
-        return self.values[self.offsets[row] : self.offsets[row + 1]]
+    def __getitem__(self, row: int) -> list:
+        return self.values[self.offsets[row] : self.offsets[row + 1]].tolist()
+
+
+class _Texts:
+    """A string column: `self[i]` is row i as a str."""
+
+    __slots__ = ("data", "offsets")
+
+    def __init__(self, array: pa.StringArray):
+        _, offsets, data = array.buffers()
+        self.offsets = memoryview(np.frombuffer(offsets, dtype=np.int32)[array.offset :])
+        self.data = memoryview(data or b"")
+
+    def __getitem__(self, row: int) -> str:
+        return str(self.data[self.offsets[row] : self.offsets[row + 1]], "utf-8")
 
 
 class _Shard:
@@ -121,24 +158,27 @@ class _Shard:
 
     def __init__(self, path: Path, schema: AttributeSchema):
         with pa.memory_map(str(path)) as source:
-            batch = pa.ipc.open_file(source).get_batch(0)
-        self.images = {
-            name: batch.column(name).to_numpy() for name, kind in _IMAGE_FIELDS.items() if kind != pa.string()
-        }
-        self.texts = {name: batch.column(name) for name, kind in _IMAGE_FIELDS.items() if kind == pa.string()}
+            self.batch = batch = pa.ipc.open_file(source).get_batch(0)
+        fields = {**_PARSED_FIELDS, **FILE_FIELDS}
+        self.images = {name: batch.column(name).to_numpy() for name, kind in fields.items() if kind != pa.string()}
+        self.numbers = {name: memoryview(column) for name, column in self.images.items()}
+        self.texts = {name: _Texts(batch.column(name)) for name, kind in fields.items() if kind == pa.string()}
         # All lists of garments have the same offsets: those of one column serve for all.
-        parts = batch.column("part")
-        self.offsets = np.asarray(parts.offsets)
-        self.garments = {name: batch.column(name).values.to_numpy() for name in ("part", "index", "category")}
+        self.offsets = np.asarray(batch.column("part").offsets)
+        self.spans = memoryview(self.offsets)
+        self.part, self.index, self.category = (
+            memoryview(batch.column(name).values.to_numpy()) for name in ("part", "index", "category")
+        )
         self.boxes = _Lists(batch.column("bbox").values)
         self.polygons = _Lists(batch.column("polygon").values)
-        self.single, self.multi = {}, {}
+        self.single: list[tuple[str, memoryview]] = []
+        self.multi: list[tuple[str, _Lists]] = []
         for group in schema.groups:
             values = batch.column(f"attribute/{group.name}").values
             if group.is_single:
-                self.single[group.name] = values.to_numpy()
+                self.single.append((group.name, memoryview(values.to_numpy())))
             else:
-                self.multi[group.name] = _Lists(values)
+                self.multi.append((group.name, _Lists(values)))
 
 
 class KFashionDataset(Dataset):
@@ -179,6 +219,12 @@ class KFashionDataset(Dataset):
         self.store_hash: str = self.meta["store_hash"]
         root = Path(image_root) if image_root else self.split_dir / self.meta["image_root"]
         self.image_root = os.path.normpath(os.path.abspath(root))
+        self._zips = [
+            (os.path.join(self.image_root, zip["path"]), zip["size"], zip["mtime_ns"]) for zip in self.meta["zips"]
+        ]
+        if self._zips:
+            register_zip_handler()
+        self._part_names = [part.name for part in base.parts.labels]
         self._ends = np.cumsum(self.meta["rows"]).tolist()
         self._shards: list[_Shard | None] = [None] * len(self._ends)
 
@@ -186,6 +232,12 @@ class KFashionDataset(Dataset):
         lazy = {"image_ids", "num_garments", "_id_order"}
         state = {key: value for key, value in self.__dict__.items() if key not in lazy}
         return {**state, "_shards": [None] * len(self._ends)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if self._zips:
+            # A spawned data loader worker may hold a stock mapper, which knows nothing of us.
+            register_zip_handler()
 
     def __len__(self) -> int:
         return self._ends[-1] if self._ends else 0
@@ -241,53 +293,64 @@ class KFashionDataset(Dataset):
         number = bisect_right(self._ends, index)
         row = index - (self._ends[number - 1] if number else 0)
         shard = self._shard(number)
-        images, texts = shard.images, shard.texts
-        start, end = int(shard.offsets[row]), int(shard.offsets[row + 1])
-        annos = [self._annotation(shard, garment) for garment in range(start, end)]
-        file_name = texts["file_name"][row].as_py()
+        numbers, texts = shard.numbers, shard.texts
+        annos = [self._annotation(shard, garment) for garment in range(shard.spans[row], shard.spans[row + 1])]
         return {
-            "file_name": os.path.join(self.image_root, file_name) if file_name else "",
-            "image_id": int(images["image_id"][row]),
-            "height": int(images["height"][row]),
-            "width": int(images["width"][row]),
-            "style": int(images["style"][row]),
-            "sub_style": int(images["sub_style"][row]),
-            "part_combination": "+".join(dict.fromkeys(anno["part"] for anno in annos)),
-            "label_file": texts["label_file"][row].as_py(),
-            "original_file_name": texts["original_file_name"][row].as_py(),
-            "created": texts["created"][row].as_py(),
+            "file_name": self._file_name(shard, row),
+            "image_id": numbers["image_id"][row],
+            "height": numbers["height"][row],
+            "width": numbers["width"][row],
+            "style": numbers["style"][row],
+            "sub_style": numbers["sub_style"][row],
+            "part_combination": "+".join(dict.fromkeys([anno["part"] for anno in annos])),
+            "label_file": texts["label_file"][row],
+            "original_file_name": texts["original_file_name"][row],
+            "created": texts["created"][row],
             "annotations": annos,
         }
 
+    def _file_name(self, shard: _Shard, row: int) -> str:
+        name, numbers = shard.texts["file_name"][row], shard.numbers
+        if not name:
+            return ""
+        number = numbers["zip"][row]
+        if number < 0:
+            return f"{self.image_root}{os.sep}{name}"
+        path, size, mtime_ns = self._zips[number]
+        entry = (numbers[key][row] for key in ("zip_offset", "zip_compressed_size", "zip_entry_size", "zip_method"))
+        return zip_uri(path, name, ZipPlace(*entry, size, mtime_ns))
+
     def _annotation(self, shard: _Shard, garment: int) -> dict[str, Any]:
-        part_id = int(shard.garments["part"][garment])
-        category = int(shard.garments["category"][garment])
-        bbox = shard.boxes[garment].tolist()
-        polygon = shard.polygons[garment].tolist()
+        part_id = shard.part[garment]
+        category = class_id = shard.category[garment]
+        bbox = shard.boxes[garment]
+        polygon = shard.polygons[garment]
         attributes: dict[str, int | list[int]] = {}
-        for name, column in shard.single.items():
-            value = int(column[garment])
+        for name, column in shard.single:
+            value = column[garment]
             if value != NOT_APPLICABLE:
                 attributes[name] = value
-        for name, lists in shard.multi.items():
-            values = lists[garment].tolist()
-            if values != [NOT_APPLICABLE]:
+        for name, lists in shard.multi:
+            values = lists[garment]
+            if values != _NOT_APPLICABLE_LIST:
                 attributes[name] = values
-        class_id = category
         if self.classes == "part":
             attributes[CATEGORY_GROUP] = category
             class_id = part_id
         elif self.classes == "category_or_part" and category == UNKNOWN:
             class_id = len(self.schema.categories) + part_id
-        x, y, w, h = bbox
+        mask_valid = bool(polygon)
+        if not mask_valid:
+            x, y, w, h = bbox
+            polygon = [x, y, x + w, y, x + w, y + h, x, y + h]
         return {
-            "part": self.schema.parts.labels[part_id].name,
-            "index": int(shard.garments["index"][garment]),
+            "part": self._part_names[part_id],
+            "index": shard.index[garment],
             "category_id": class_id,
             "bbox": bbox,
             "bbox_mode": 1,  # BoxMode.XYWH_ABS
             "iscrowd": 0,
-            "segmentation": [polygon or [x, y, x + w, y, x + w, y + h, x, y + h]],
-            "mask_valid": bool(polygon),
+            "segmentation": [polygon],
+            "mask_valid": mask_valid,
             "attributes": attributes,
         }

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from kfashion_d2.data import KFashionDataset, convert, convert_dataset, parse_annotation
+from kfashion_d2.data import KFashionDataset, convert, convert_dataset, parse_annotation, shard
 from kfashion_d2.data.convert import summary_table
 from kfashion_d2.schema import kfashion_schema
 from tests.data.test_annotation import annotation, rect
@@ -66,7 +66,7 @@ def test_the_books_balance(data, tmp_path):
     assert reasons == {
         ("no image", "annotations", "dropped"): 1,
         ("not JSON", "annotations", "dropped"): 1,
-        ("duplicate id", "annotations", "dropped"): 1,
+        ("duplicate id, other content", "annotations", "dropped"): 1,
         ("no image size", "annotations", "dropped"): 1,
         ("annotation dropped", "garments", "dropped"): 3,
         ("no geometry", "garments", "dropped"): 1,
@@ -75,10 +75,10 @@ def test_the_books_balance(data, tmp_path):
     }
     lines = [json.loads(line) for line in (tmp_path / "out/problems.jsonl").read_text().splitlines()]
     assert len(lines) == sum(reasons.values())
-    (duplicate,) = [line for line in lines if line["reason"] == "duplicate id"]
+    (duplicate,) = [line for line in lines if line["reason"].startswith("duplicate id")]
     assert duplicate["path"] == "Training/라벨링데이터/모던/11.json"
     assert json.loads((tmp_path / "out/summary.json").read_text("utf-8")) == summary
-    assert "duplicate id" in summary_table(summary)
+    assert "duplicate id, other content" in summary_table(summary)
 
 
 def test_bytes_do_not_depend_on_the_workers_or_the_run(data, tmp_path, monkeypatch):
@@ -156,19 +156,23 @@ def test_an_interrupted_run_leaves_the_old_split_whole(data, tmp_path, monkeypat
             raise KeyboardInterrupt
         return write_table(*args)
 
-    write_table = convert._write_table
-    monkeypatch.setattr(convert, "_write_table", fail)
+    write_table = shard.write_table
+    monkeypatch.setattr(shard, "write_table", fail)
     with pytest.raises(KeyboardInterrupt):
         convert_dataset(data, out)
-    assert everything(out) == before
+    kept = {name: content for name, content in everything(out).items() if not name.startswith(".")}
+    assert kept == before
 
 
-def test_what_a_killed_run_left_is_removed(data, tmp_path):
+def test_what_is_left_of_another_run_is_removed(data, tmp_path):
     out = tmp_path / "out"
-    (out / ".train.partial").mkdir(parents=True)
-    (out / ".train.partial/shard-00000.arrow").write_bytes(b"half")
+    for name in (".train.partial/shards/shard-00000.arrow", ".train.partial/done/shard-00000.json", ".old.partial/x"):
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / name).write_bytes(b"half")
     convert_dataset(data, out)
     assert sorted(p.name for p in out.iterdir()) == ["problems.jsonl", "summary.json", "train", "val"]
+    convert_dataset(data, tmp_path / "undisturbed")
+    assert everything(out) == everything(tmp_path / "undisturbed")
 
 
 def test_options(data, tmp_path):

@@ -1,0 +1,135 @@
+"""One entry of a zip archive with one read, and the URI that says where it is."""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from functools import lru_cache
+from typing import NamedTuple
+
+__all__ = ["PREFIX", "ZipChangedError", "ZipEntryError", "ZipPlace", "parse_zip_uri", "read_zip_uri", "zip_uri"]
+
+PREFIX = "kfashion-zip://"
+_LOCAL = struct.Struct("<4s22x2H")
+# The name and extra field before an entry's bytes, whose size only the local header tells. Longer: one more read.
+_SLACK = 256
+MAX_OPEN = 64  # archives; AI Hub has eight
+
+
+class ZipEntryError(OSError):
+    """An entry's bytes are not what the archive says."""
+
+
+class ZipChangedError(ValueError):
+    """An archive is not the one that was converted. (No OSError: it is not one broken image, but all of them.)"""
+
+
+class ZipPlace(NamedTuple):
+    """
+    Where an entry's bytes are.
+
+    Attributes:
+        offset: of its local header.
+        compressed_size, size: in bytes.
+        method: 0 stored, 8 deflated.
+        zip_size, zip_mtime_ns: of the archive, when it was converted.
+    """
+
+    offset: int
+    compressed_size: int
+    size: int
+    method: int
+    zip_size: int
+    zip_mtime_ns: int
+
+
+def zip_uri(path: str, name: str, place: ZipPlace) -> str:
+    """
+    ``kfashion-zip://<six numbers>/abs/archive.zip!/folder/1.jpg``: it holds all that a reader needs, in any process,
+    and ends like the file's name.
+
+    Args:
+        path: of the archive, absolute.
+        name: of the entry.
+    """
+    return f"{PREFIX}{'-'.join(map(str, place))}{path}!/{name}"
+
+
+def parse_zip_uri(uri: str) -> tuple[str, str, ZipPlace]:
+    """
+    Returns:
+        The archive's path, the entry's name, and its place.
+
+    Raises:
+        ValueError: it is no such URI.
+    """
+    numbers, slash, rest = uri.removeprefix(PREFIX).partition("/")
+    path, mark, name = rest.rpartition(".zip!/") if ".zip!/" in rest else rest.rpartition("!/")
+    values = numbers.split("-")
+    if not uri.startswith(PREFIX) or not mark or len(values) != 6 or not all(value.isdecimal() for value in values):
+        raise ValueError(f"{uri!r} is not a {PREFIX} URI of a converted store")
+    return slash + path + mark.removesuffix("!/"), name, ZipPlace(*map(int, values))
+
+
+class _OpenFile:
+    def __init__(self, path: str):
+        self.fd = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+        stat = os.fstat(self.fd)
+        self.size, self.mtime_ns = stat.st_size, stat.st_mtime_ns
+
+    def __del__(self) -> None:
+        if hasattr(self, "fd"):
+            os.close(self.fd)
+
+
+@lru_cache(maxsize=MAX_OPEN)
+def _open(path: str) -> _OpenFile:
+    # pread leaves the file's position alone: a descriptor may be shared with forked workers.
+    return _OpenFile(path)
+
+
+def read_entry(path: str, place: ZipPlace) -> bytes:
+    """
+    An entry's content.
+
+    Raises:
+        ZipChangedError: the archive's size or time is not that of the conversion.
+        ZipEntryError: its bytes are damaged, or more than declared.
+        OSError: the archive cannot be read.
+    """
+    file = _open(path)
+    if (file.size, file.mtime_ns) != (place.zip_size, place.zip_mtime_ns):
+        _open.cache_clear()
+        raise ZipChangedError(
+            f"{path} changed since the conversion: it had {place.zip_size} bytes and now has {file.size}, modified "
+            f"{place.zip_mtime_ns} and now {file.mtime_ns} (ns). Convert the data again"
+        )
+    return read_at(file.fd, place.offset, place.compressed_size, place.size, place.method, path)
+
+
+def read_at(fd: int, offset: int, compressed_size: int, size: int, method: int, where: str) -> bytes:
+    """As :func:`read_entry`, from an open file; `where` is for the message."""
+    data = os.pread(fd, _LOCAL.size + _SLACK + compressed_size, offset)
+    if len(data) < _LOCAL.size or data[:4] != b"PK\3\4":
+        raise ZipEntryError(f"{where}: no zip entry at byte {offset}")
+    _, name_size, extra_size = _LOCAL.unpack_from(data)
+    start = _LOCAL.size + name_size + extra_size
+    end = start + compressed_size
+    data = data[start:end] if end <= len(data) else os.pread(fd, compressed_size, offset + start)
+    if method:
+        decoder = zlib.decompressobj(-zlib.MAX_WBITS)
+        try:
+            # One byte more than declared is enough to tell that it lies.
+            data = decoder.decompress(data, size + 1)
+        except zlib.error as error:
+            raise ZipEntryError(f"{where}: the zip entry at byte {offset} is damaged: {error}") from None
+    if len(data) != size:
+        raise ZipEntryError(f"{where}: the zip entry at byte {offset} is not of the {size} bytes that it declares")
+    return data
+
+
+def read_zip_uri(uri: str) -> bytes:
+    """The content of what :func:`zip_uri` names; raises as :func:`parse_zip_uri` and :func:`read_entry` say."""
+    path, _, place = parse_zip_uri(uri)
+    return read_entry(path, place)
