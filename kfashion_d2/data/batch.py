@@ -6,14 +6,14 @@ are checked together in NumPy, and whatever is unusual in any way is left to :fu
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from operator import itemgetter
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from ..schema import UNKNOWN, AttributeSchema
+from ..schema import UNKNOWN, AttributeSchema, normalize_text
 from .geometry import LIMIT, MIN_IOU
 from .store import NOT_APPLICABLE, parsed_schema
 
@@ -29,6 +29,21 @@ class _Unusual(Exception):
     """Not for the fast way."""
 
 
+class _Ids(dict[str, int]):
+    """Spelling -> id, filled as spellings are met; a KeyError for those that something is to be said about."""
+
+    def __init__(self, find: Callable[[str], int | None], usual: Iterable[int]):
+        super().__init__()
+        self._find, self._usual = find, frozenset(usual)
+
+    def __missing__(self, text: Any) -> int:
+        index = self._find(text) if type(text) is str else None
+        if index not in self._usual:
+            raise KeyError(text)
+        self[text] = index
+        return index
+
+
 class BatchParser:
     """Equal to :func:`parse_annotation` for what it takes; tested against it."""
 
@@ -39,27 +54,28 @@ class BatchParser:
         self._parts = [(part.korean, part_id) for part_id, part in enumerate(schema.parts.labels)]
         self._category_key = schema.keys["category"]
         self._categories = [
-            {label.korean: i for i, label in enumerate(schema.categories.labels) if schema.category_parts[i] == part_id}
+            _Ids(schema.categories.find, [i for i, part in enumerate(schema.category_parts) if part == part_id])
             for _, part_id in self._parts
         ]
         self._values = [self._values_of(part.name) for part in schema.parts.labels]
+        self._usual_keys = {key: group.korean for group in schema.groups for key in group.korean_keys}
+        self._usual_keys[normalize_text(self._category_key)] = self._category_key
         self._absent = [
             {(a, b): self._absent_of(part.name, {"A": a, "B": b}) for a in (False, True) for b in (False, True)}
             for part in schema.parts.labels
         ]
         self._tier_keys = schema.keys["tier_A"], schema.keys["tier_B"]
         self._style_keys = schema.keys["style"], schema.keys["sub_style"]
-        self._styles = {label.korean: i for i, label in enumerate(schema.styles.labels)}
+        self._styles = _Ids(schema.styles.find, range(len(schema.styles)))
         self._getters: dict[int, itemgetter] = {}
         self._arrow = parsed_schema(schema)
 
-    def _values_of(self, part: str) -> dict[str, tuple[bool, int, dict[str, int], bool]]:
+    def _values_of(self, part: str) -> dict[str, tuple[bool, int, _Ids, bool]]:
         """JSON key -> (single, place among its kind, spelling -> id, of tier B)."""
         table = {}
         for group in self._schema.groups:
             if part in group.part_labels:
-                ids = {group.labels[i].korean: i for i in group.part_labels[part]}
-                ids = {text: i for text, i in ids.items() if group.find(text) == i}
+                ids = _Ids(group.find, group.part_labels[part])
                 place = (self._single if group.is_single else self._multi).index(group.name)
                 table[group.korean] = (group.is_single, place, ids, group.tier == "B")
         return table
@@ -164,7 +180,10 @@ class BatchParser:
             if key == self._category_key:
                 category = self._categories[part_id][value]
                 continue
-            is_single, place, ids, is_expert = table[key]
+            found_group = table.get(key)
+            if found_group is None:
+                return self._read_labels(self._with_usual_keys(labels), part_id)
+            is_single, place, ids, is_expert = found_group
             if is_expert and not has_b:
                 raise _Unusual
             if is_single:
@@ -175,6 +194,12 @@ class BatchParser:
             else:
                 raise _Unusual
         return category, single, multi
+
+    def _with_usual_keys(self, labels: dict) -> dict:
+        usual = {self._usual_keys[normalize_text(key)]: value for key, value in labels.items()}
+        if len(usual) < len(labels) or usual.keys() == labels.keys():
+            raise _Unusual
+        return usual
 
     def _table(self, columns: _Columns, num_rows: int) -> tuple[np.ndarray, pa.Table]:
         counts = np.frombuffer(columns.counts, dtype=np.int32) if num_rows else np.empty(0, np.int32)

@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from ..schema import AttributeSchema, kfashion_schema
 from .annotation import Problem
-from .duplicates import RefusedError, drop_duplicates, note_shared_ids
+from .same_ids import RefusedError, drop_duplicates, note_shared_ids
 from .shard import Job, ShardConverter, ShardResult, problem_line, write_atomically
 from .sources import SourceIndex, find_sources
 from .store import FORMAT

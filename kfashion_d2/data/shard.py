@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import io
 import json
 import os
+import re
 import zlib
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +30,7 @@ from .zip_reader import ZipEntryError, read_at
 
 __all__ = ["Job", "ShardConverter", "ShardResult", "problem_line", "write_atomically", "write_table"]
 
+_NO_BREAK_SPACE = re.compile(rb"\xc2\xa0|\\u00[aA]0")
 BATCH_SIZE = 512  # annotations whose parsed JSON is in memory at a time
 
 
@@ -72,6 +76,23 @@ def problem_line(split: str, path: str, problem: Problem) -> str:
     return json.dumps({"split": split, "path": path, **problem._asdict()}, ensure_ascii=True, default=str) + "\n"
 
 
+class _UnreadableError(Exception):
+    def __init__(self, reason: str, value: Any = None):
+        self.reason, self.value = reason, value
+
+
+def _load_json(data: bytes) -> tuple[Any, bool]:
+    """The JSON value, and whether orjson read it: then it holds no NaN and no infinity."""
+    try:
+        return orjson.loads(data), True
+    except orjson.JSONDecodeError:
+        # Python's parser takes NaN, Infinity, a byte order mark and lone surrogates, which orjson refuses.
+        try:
+            return json.loads(data), False
+        except (ValueError, RecursionError):
+            raise _UnreadableError("not JSON") from None
+
+
 def write_atomically(path: Path, data: bytes) -> None:
     temporary = path.with_name(f".{path.name}.tmp")
     temporary.write_bytes(data)
@@ -87,6 +108,18 @@ def write_table(path: Path, table: pa.Table) -> str:
     digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
     os.replace(temporary, path)
     return digest
+
+
+@contextmanager
+def _garbage_collector_off() -> Iterator[None]:
+    """JSON has no cycles, and the collector would look for them among all the objects of a batch, again and again."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 @dataclass
@@ -134,11 +167,12 @@ class ShardConverter:
                 return ShardResult.from_json(job.number, data)
         except (OSError, ValueError):
             pass
-        result, lines, tables = ShardResult(job.number), [], []
-        for start in range(0, len(job.labels.paths), BATCH_SIZE):
-            tables.append(
-                self._convert(job, range(start, min(start + BATCH_SIZE, len(job.labels.paths))), result, lines)
-            )
+        result = ShardResult(job.number)
+        lines: list[str] = []
+        size = len(job.labels.paths)
+        with _garbage_collector_off():
+            batches = (range(start, min(start + BATCH_SIZE, size)) for start in range(0, size, BATCH_SIZE))
+            tables = [self._convert(job, rows, result, lines) for rows in batches]
         result.sha256 = write_table(arrow_file, pa.concat_tables(tables))
         write_atomically(problem_file, "".join(lines).encode())
         write_atomically(mark, json.dumps({"fingerprint": fingerprint, **result.to_json()}).encode())
@@ -171,10 +205,17 @@ class ShardConverter:
         fast: list[int] = []
         slow: dict[int, tuple[dict[str, Any] | None, list[Problem]]] = {}
         for row in rows:
-            obj, is_plain, problem = self._read(job, row)
-            if problem is not None:
-                slow[row] = None, [problem]
-            elif is_plain and not self.check_images and (job.images.paths[row] or self.labels_only):
+            try:
+                data = self._read(job, row)
+                obj, is_plain = _load_json(data)
+            except _UnreadableError as error:
+                slow[row] = None, [Problem("", "", error.reason, "dropped", error.value)]
+                continue
+            if _NO_BREAK_SPACE.search(data):  # they are folded away; the count is for those who write such files
+                note = Problem("", "", "no-break space", "noted")
+                result.count_problem(note)
+                lines.append(problem_line(job.split, job.labels.paths[row], note))
+            if is_plain and not self.check_images and (job.images.paths[row] or self.labels_only):
                 fast.append(row)
                 objs.append(obj)
             else:
@@ -201,31 +242,22 @@ class ShardConverter:
         result.counts["garments"] = result.counts["garments_out"] + result.counts["garments_dropped"]
         return self._add_files(job, table, kept)
 
-    def _read(self, job: Job, row: int) -> tuple[Any, bool, Problem | None]:
-        """The JSON value, whether orjson read it, and why there is none."""
+    def _read(self, job: Job, row: int) -> bytes:
         if row in job.labels.faults:
-            return None, False, Problem("", "", job.labels.faults[row], "dropped")
+            raise _UnreadableError(job.labels.faults[row])
         number, offset, compressed_size, size, method, crc = job.labels.numbers[row].tolist()
         try:
             if number < 0:
                 with open(f"{self.root}/{job.labels.paths[row]}", "rb", buffering=0) as file:
-                    data = file.read()
-            else:
-                data = read_at(self._open(number), offset, compressed_size, size, method, job.labels.paths[row])
-                if zlib.crc32(data) != crc:
-                    return None, False, Problem("", "", "zip entry damaged", "dropped", "checksum")
+                    return file.read()
+            data = read_at(self._open(number), offset, compressed_size, size, method, "")
         except ZipEntryError as error:
-            return None, False, Problem("", "", "zip entry damaged", "dropped", str(error).rpartition("zip entry ")[2])
+            raise _UnreadableError("zip entry damaged", str(error).rpartition("zip entry ")[2]) from None
         except OSError as error:
-            return None, False, Problem("", "", "file unreadable", "dropped", error.strerror)
-        try:
-            return orjson.loads(data), True, None
-        except orjson.JSONDecodeError:
-            # Python's parser takes NaN, Infinity, a byte order mark and lone surrogates, which orjson refuses.
-            try:
-                return json.loads(data), False, None
-            except (ValueError, RecursionError):
-                return None, False, Problem("", "", "not JSON", "dropped")
+            raise _UnreadableError("file unreadable", error.strerror) from None
+        if zlib.crc32(data) != crc:
+            raise _UnreadableError("zip entry damaged", "checksum")
+        return data
 
     def _open(self, number: int) -> int:
         if number not in self._files:

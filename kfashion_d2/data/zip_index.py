@@ -6,6 +6,7 @@ one object an entry would not. Format: PKWARE's APPNOTE.TXT 6.3.10, sections 4.3
 from __future__ import annotations
 
 import os
+import re
 import struct
 from array import array
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ _END = struct.Struct("<4s4H2LH")
 _END64_LOCATOR = struct.Struct("<4sLQL")
 _END64 = struct.Struct("<4sQ2H2L4Q")
 _ENTRY = struct.Struct("<4s4x2H4x3L3H8xL")
+_SUSPICIOUS = re.compile(r"^[/\\]|\.\.|[:\0]")
 _ENCRYPTED, _UTF8 = 1 << 0, 1 << 11
 
 
@@ -161,9 +163,10 @@ def entry_fault(entry: ZipEntry, max_size: int) -> str:
         return "zip entry encrypted"
     if entry.method not in (STORED, DEFLATED):
         return "zip entry of an unknown compression"
-    parts = entry.name.replace("\\", "/").split("/")
-    if ".." in parts or not parts[0] or ":" in parts[0] or "\0" in entry.name:
-        return "zip entry leaves the folder"
+    if _SUSPICIOUS.search(entry.name):
+        parts = entry.name.replace("\\", "/").split("/")
+        if ".." in parts or not parts[0] or ":" in parts[0] or "\0" in entry.name:
+            return "zip entry leaves the folder"
     if entry.size > max_size or entry.compressed_size > max_size:
         return "zip entry too large"
     if entry.method == STORED and entry.size != entry.compressed_size:

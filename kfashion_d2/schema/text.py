@@ -2,11 +2,13 @@
 
 import re
 import unicodedata
+from functools import lru_cache
 
 # Every Unicode space, and the invisible characters that copy and paste leaves behind.
 _INVISIBLE = re.compile(r"[\s\u200b-\u200f\u2060\ufeff\u00ad]+")
 
 
+@lru_cache(maxsize=1 << 14)  # the same few hundred texts come a million times
 def normalize_text(text: str) -> str:
     """
     Fold what never matters in a K-Fashion name: NFD against NFC, full-width forms, case, and spaces of

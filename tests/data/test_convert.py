@@ -201,6 +201,16 @@ def test_json_that_only_python_reads(tmp_path):
     assert [p["reason"] for p in summary["problems"]] == ["rect without area"]
 
 
+def test_no_break_spaces_are_counted(tmp_path):
+    for number, value in enumerate(["하운즈\u00a0투스", "하운즈투스", "하운즈 투스"], start=1):
+        write(tmp_path / "data", f"{number}.json", with_id(number, labels={"카테고리": "셔츠", "프린트": [value]}))
+    summary = convert_dataset(tmp_path / "data", tmp_path / "out")
+    assert [(p["reason"], p["action"], p["count"]) for p in summary["problems"]] == [("no-break space", "noted", 1)]
+    assert [row["annotations"][0]["attributes"]["print"] for row in KFashionDataset(tmp_path / "out/train")] == [
+        [11]
+    ] * 3
+
+
 def test_user_mistakes(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere"):
         convert_dataset(tmp_path / "nowhere", tmp_path / "out")

@@ -1,0 +1,75 @@
+"""An archive of any size in AI Hub's layout, to measure on: drawn annotations under new ids, images that are a stub."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from ..data.synthetic.demo import draw_example
+from ..schema import kfashion_schema
+
+__all__ = ["make_archive"]
+
+_ID = re.compile(r'"(이미지 식별자|파일 번호)":\d+')
+
+
+def _templates(count: int, seed: int) -> list[str]:
+    schema = kfashion_schema()
+    texts = []
+    for index in tqdm(range(count), desc="draw", unit=" annotations", leave=False):
+        example = draw_example(seed, 0, index, image_size=(224, 168), with_image=False, schema=schema)
+        texts.append(json.dumps(example.annotation, ensure_ascii=False, separators=(",", ":")))
+    return texts
+
+
+def make_archive(
+    folder: str | Path, num_annotations: int, *, templates: int = 500, seed: int = 0, packed: bool = True
+) -> float:
+    """
+    Write `Training/라벨링데이터.zip` and `Training/원천데이터_1.zip`, or the same as files.
+
+    Args:
+        folder: written anew.
+        num_annotations: in all; every `templates`-th repeats under another id.
+        templates: annotations that are drawn, with the faults of the demo set.
+        seed: of the drawing.
+        packed: archives, or files.
+
+    Returns:
+        Mean size of an annotation in bytes.
+    """
+    folder = Path(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+    texts = _templates(min(templates, num_annotations), seed)
+    styles = [style.korean for style in kfashion_schema().styles.labels]
+    style_of = np.random.default_rng(seed).integers(0, len(styles), num_annotations)
+    names = [("라벨링데이터", "json", zipfile.ZIP_DEFLATED), ("원천데이터_1", "jpg", zipfile.ZIP_STORED)]
+    total = 0
+    for kind, suffix, method in names:
+        place = folder / "Training" / kind
+        archive = None
+        if packed:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            archive = zipfile.ZipFile(place.with_suffix(".zip"), "w", method)
+        else:
+            for style in styles:
+                (place / style).mkdir(parents=True, exist_ok=True)
+        for number in tqdm(range(num_annotations), desc=f"write {kind}", unit=" files", leave=False):
+            data = b"stub"
+            if suffix == "json":
+                data = _ID.sub(rf'"\1":{100_000 + number}', texts[number % len(texts)]).encode()
+                total += len(data)
+            name = f"{styles[style_of[number]]}/{100_000 + number}.{suffix}"
+            if archive is not None:
+                archive.writestr(name, data)
+            else:
+                (place / name).write_bytes(data)
+        if archive is not None:
+            archive.close()
+    return total / max(num_annotations, 1)

@@ -1,0 +1,27 @@
+#!/usr/bin/env python
+"""
+Measure speed and memory; docs/benchmarks.md has the figures.
+
+    python tools/benchmark.py convert --num 100000 --workers 1 2
+"""
+
+import argparse
+from importlib import import_module
+
+BENCHMARKS = {"convert": "conversion, opening and reading of the store, images out of archives"}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="name", required=True)
+    for name, summary in BENCHMARKS.items():
+        module = import_module(f"kfashion_d2.benchmarks.{name.replace('-', '_')}")
+        command = commands.add_parser(name, help=summary, description=module.__doc__)
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
+    args = parser.parse_args()
+    print(args.run(args))
+
+
+if __name__ == "__main__":
+    main()
