@@ -15,6 +15,7 @@ SECOND_RING = [
     "kfashion_d2.data.store",
     "kfashion_d2.data.convert",
     "kfashion_d2.data.coco_json",
+    "kfashion_d2.data.plain",
     "kfashion_d2.data.synthetic",
     "kfashion_d2.modeling.losses",
     "kfashion_d2.evaluation.attribute_metrics",
