@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Iterator
 from itertools import islice
@@ -13,7 +14,8 @@ import pyarrow as pa
 
 from ..schema import UNKNOWN, AttributeSchema, kfashion_schema
 from .split_writer import ROWS, write_split
-from .store import records_to_table
+from .store import FILE_FIELDS, arrow_schema, records_to_table
+from .zip_reader import PREFIX, parse_zip_uri
 
 __all__ = ["import_coco"]
 
@@ -62,12 +64,35 @@ def import_coco(
         raise ValueError(f"{path}: annotations of image {min(orphans, key=str)}, which is not among the images")
     root = image_root or (coco.get("info") or {}).get("image_root") or path.parent
     records = (_record(image, garments.get(image["id"], []), categories, schema, path) for image in images)
-    return write_split(output, _tables(records, schema), schema, root)
+    zips: dict[tuple, int] = {}
+    like: dict[str, Any] = {"schema": {"name": schema.name, "version": schema.version, "hash": schema.hash}, "zips": []}
+    return write_split(output, _tables(records, schema, str(root), zips, like["zips"]), like, root)
 
 
-def _tables(records: Iterator[dict[str, Any]], schema: AttributeSchema) -> Iterator[pa.Table]:
+def _tables(
+    records: Iterator[dict[str, Any]], schema: AttributeSchema, root: str, numbers: dict[tuple, int], zips: list
+) -> Iterator[pa.Table]:
     while chunk := list(islice(records, ROWS)):
-        yield records_to_table(chunk, schema)
+        table = records_to_table(chunk, schema)
+        files = [_file_columns(record, root, numbers, zips) for record in chunk]
+        for name, kind in FILE_FIELDS.items():
+            table = table.append_column(pa.field(name, kind), pa.array([row[name] for row in files], kind))
+        yield table.select(arrow_schema(schema).names).cast(arrow_schema(schema))
+
+
+def _file_columns(record: dict[str, Any], root: str, numbers: dict[tuple, int], zips: list) -> dict[str, Any]:
+    """The columns that say where an image is; an archive not seen before joins `zips`."""
+    name, number, place = record["file_name"], -1, (0, 0, 0, 0)
+    if name.startswith(PREFIX):
+        archive, name, found = parse_zip_uri(name)
+        key = (archive, found.zip_size, found.zip_mtime_ns)
+        number = numbers.setdefault(key, len(zips))
+        if number == len(zips):
+            path = os.path.relpath(archive, root).replace(os.sep, "/")
+            zips.append({"path": path, "size": found.zip_size, "mtime_ns": found.zip_mtime_ns})
+        place = (found.offset, found.compressed_size, found.size, found.method)
+    columns = (record["label_file"], name, number, *place)
+    return dict(zip(FILE_FIELDS, columns, strict=True))
 
 
 def _category(entry: dict[str, Any], schema: AttributeSchema) -> tuple[int, str]:

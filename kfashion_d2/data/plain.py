@@ -23,6 +23,7 @@ from torchvision.transforms import v2
 
 from ..schema import UNKNOWN, AttributeSchema
 from .store import KFashionDataset
+from .zip_reader import PREFIX, ZipChangedError, read_zip_uri
 
 __all__ = ["PlainDataset", "collate", "load_data", "read_image_bytes"]
 
@@ -32,8 +33,8 @@ MAX_TRIES = 20  # broken images in a row, before we blame the image root
 
 
 def read_image_bytes(file_name: str) -> bytes:
-    """The content of a dataset dict's `file_name`."""
-    return Path(file_name).read_bytes()
+    """The content of a dataset dict's `file_name`, a path or a place in a zip archive."""
+    return read_zip_uri(file_name) if file_name.startswith(PREFIX) else Path(file_name).read_bytes()
 
 
 class PlainDataset(Dataset):
@@ -87,6 +88,8 @@ class PlainDataset(Dataset):
             record = self.dataset[int(self.indices[index])]
             try:
                 return self._load(record)
+            except ZipChangedError:
+                raise
             except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
                 message = f"cannot use the image {record['file_name']}: {error}"
                 if not self.train or step == MAX_TRIES - 1:

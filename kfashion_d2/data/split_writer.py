@@ -6,14 +6,14 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..schema import AttributeSchema
 from .store import FORMAT, KFashionDataset
 
 __all__ = ["iter_shards", "select_rows", "write_split"]
@@ -45,7 +45,7 @@ def select_rows(datasets: Iterable[KFashionDataset], keep: np.ndarray) -> Iterat
 
 
 def write_split(
-    folder: str | Path, tables: Iterable[pa.Table], schema: AttributeSchema, image_root: str | Path
+    folder: str | Path, tables: Iterable[pa.Table], like: Mapping[str, Any], image_root: str | Path
 ) -> dict[str, int]:
     """
     Write a split in one step: it appears when it is complete, and replaces an older one.
@@ -53,7 +53,7 @@ def write_split(
     Args:
         folder: the split's folder, as in `datasets/kfashion/train`.
         tables: with the columns of :func:`kfashion_d2.data.store.arrow_schema`; may be small or large.
-        schema: the vocabulary of the tables.
+        like: has the `schema` and the `zips` of the tables, as the `meta` of a split; read when all is written.
         image_root: the folder that `file_name` is relative to.
 
     Returns:
@@ -75,9 +75,10 @@ def write_split(
         images = sum(rows)
         meta = {
             "format": FORMAT,
-            "schema": {"name": schema.name, "version": schema.version, "hash": schema.hash},
+            "schema": like["schema"],
             "store_hash": digest.hexdigest(),
             "image_root": os.path.relpath(Path(image_root).resolve(), folder).replace(os.sep, "/"),
+            "zips": like["zips"],
             "rows": rows,
             "annotations": images,
             "images_out": images,
