@@ -29,6 +29,7 @@ def version() -> str:
     return found[1]
 
 
+SPLITS = ["imagehash>=4.3", "scipy>=1.10"]  # tools/split_data.py
 KOREAN = ["koreanize-matplotlib>=0.1.1"]  # only for its NanumGothic font files; it is never imported
 
 setup(
@@ -63,8 +64,11 @@ setup(
     ],
     extras_require={
         "korean": KOREAN,
+        "splits": SPLITS,
         "dev": [
             *KOREAN,
+            *SPLITS,
+            "pandas>=2.0",
             "pytest>=8",
             "hypothesis>=6.100",
             "scikit-learn>=1.4",
