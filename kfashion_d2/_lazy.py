@@ -20,16 +20,7 @@ def lazy_exports(package: str, names: Mapping[str, str]) -> tuple[Callable[[str]
     def __getattr__(name: str) -> Any:
         if name not in names:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        try:
-            return getattr(importlib.import_module(names[name], package), name)
-        except ModuleNotFoundError as error:
-            if (error.name or "").partition(".")[0] != "detectron2":
-                raise
-            raise ModuleNotFoundError(
-                f"{package}.{name} needs Detectron2, which is not installed. "
-                "Run 'python tools/install_detectron2.py', or see https://github.com/facebookresearch/detectron2",
-                name=error.name,
-            ) from error
+        return getattr(importlib.import_module(names[name], package), name)
 
     def __dir__() -> list[str]:
         return sorted(names)

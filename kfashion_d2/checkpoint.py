@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from . import _needs_detectron2  # noqa: F401  # isort: skip
+
 from typing import Any
 
 import numpy as np

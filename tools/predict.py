@@ -6,6 +6,8 @@ Find the garments of images, with their attributes: a picture of each, and predi
         --output output/predictions --language ko MODEL.WEIGHTS output/r50/model_final.pth
 """
 
+import kfashion_d2._needs_detectron2  # noqa: F401  # isort: skip
+
 import argparse
 import sys
 

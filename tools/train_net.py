@@ -6,6 +6,8 @@ Train or evaluate an Attribute R-CNN, in the shape of Detectron2's own tools/tra
         DATASETS.KFASHION.ROOT datasets/kfashion OUTPUT_DIR output/r50
 """
 
+import kfashion_d2._needs_detectron2  # noqa: F401  # isort: skip
+
 import sys
 
 from detectron2.engine import default_argument_parser, default_setup, launch

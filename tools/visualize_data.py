@@ -7,6 +7,8 @@ Draw images of a converted data set with their annotations, and a contact sheet 
         --output output/look DATASETS.KFASHION.ROOT datasets/kfashion
 """
 
+import kfashion_d2._needs_detectron2  # noqa: F401  # isort: skip
+
 import argparse
 import sys
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from ..schema import UNKNOWN, AttributeSchema
+from ..schema import UNKNOWN, AttributeSchema, normalize_text
 from .attributes import find_value, is_given, parse_category, parse_labels
 from .geometry import as_number, resolve_geometry
 
@@ -93,8 +93,8 @@ def parse_annotation(obj: Any, schema: AttributeSchema) -> tuple[dict[str, Any] 
         "style": style,
         "sub_style": sub_style,
         "part_combination": "+".join(dict.fromkeys(anno["part"] for anno in annotations)),
-        "original_file_name": _text(find_value(image, "이미지 파일명")),
-        "created": _text(find_value(data, "파일 생성일자")),
+        "original_file_name": _text(image, "이미지 파일명", problems),
+        "created": _text(data, "파일 생성일자", problems),
         "annotations": annotations,
     }
     return record, problems
@@ -103,6 +103,7 @@ def parse_annotation(obj: Any, schema: AttributeSchema) -> tuple[dict[str, Any] 
 def _garments(details: Any, schema: AttributeSchema, problems: list[Problem]) -> Iterator[tuple]:
     """(part, index, rect, polygon, labels) of everything that has any of the three."""
     tables = []
+    parts = {normalize_text(name) for name in (*(part.korean for part in schema.parts.labels), schema.keys["style"])}
     for key in ("렉트좌표", "폴리곤좌표", "라벨링"):
         table = find_value(details, key)
         if not isinstance(table, dict):
@@ -110,12 +111,21 @@ def _garments(details: Any, schema: AttributeSchema, problems: list[Problem]) ->
                 problems.append(Problem("", key, "missing key" if table is None else "wrong type", "repaired", table))
             table = {}
         tables.append((key, table))
+        unheard = [name for name, value in table.items() if value and normalize_text(name) not in parts]
+        problems += [Problem("", key, "unknown part", "noted", name) for name in unheard]
     for part in schema.parts.labels:
         columns = [_entries(table, key, part, problems) for key, table in tables]
         for index in range(max(map(len, columns))):
             rect, polygon, labels = (column[index] if index < len(column) else {} for column in columns)
             if rect or polygon or labels:
                 yield part.name, index, rect, polygon, labels
+
+
+class _Garbled(dict):
+    """In place of an entry that is no dict: nothing can be read from it, but there was something."""
+
+    def __bool__(self) -> bool:
+        return True
 
 
 def _entries(table: dict, key: str, part: Any, problems: list[Problem]) -> list[dict]:
@@ -126,9 +136,8 @@ def _entries(table: dict, key: str, part: Any, problems: list[Problem]) -> list[
     if isinstance(value, list) and all(isinstance(item, dict) for item in value):
         return value
     problems.append(Problem(part.name, key, "wrong type", "repaired", value))
-    if isinstance(value, dict):
-        return [value]
-    return [item if isinstance(item, dict) else {} for item in value] if isinstance(value, list) else []
+    items = value if isinstance(value, list) else [value]
+    return [item if isinstance(item, dict) else _Garbled() if item else {} for item in items]
 
 
 def _size(image: Any, key: str, problems: list[Problem]) -> int | None:
@@ -170,5 +179,11 @@ def _styles(labels: Any, schema: AttributeSchema, problems: list[Problem]) -> tu
     return ids[0], ids[1]
 
 
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
+def _text(entry: Any, key: str, problems: list[Problem]) -> str:
+    value = find_value(entry, key)
+    if not isinstance(value, str):
+        return ""
+    text = value.encode("utf-8", "replace").decode("utf-8")
+    if text != value:  # half of a surrogate pair, which no file can hold
+        problems.append(Problem("", key, "text is not Unicode", "repaired", text))
+    return text

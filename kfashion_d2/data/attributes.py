@@ -25,7 +25,9 @@ def is_given(value: Any) -> bool:
     """Whether a label's value says anything: an empty list or text says as much as a missing key."""
     if isinstance(value, str):
         return bool(normalize_text(value))
-    return value is not None and value not in ([], {})
+    if isinstance(value, list):
+        return any(map(is_given, value))
+    return value is not None and value != {}
 
 
 def parse_category(labels: dict[str, Any], part: str, schema: AttributeSchema, notes: list[Note]) -> int:
@@ -66,7 +68,10 @@ def parse_labels(
     attributes: dict[str, int | list[int]] = {}
     for group in schema.groups:
         known_keys |= group.korean_keys
-        key, value = next((by_key[key] for key in group.korean_keys if key in by_key), (group.korean, None))
+        spellings = [by_key[key] for key in _key_order(group) if key in by_key]
+        spellings = [entry for entry in spellings if is_given(entry[1])] or spellings
+        key, value = spellings[0] if spellings else (group.korean, None)
+        notes += [(other, "key given twice", "noted", ignored) for other, ignored in spellings[1:]]
         given = is_given(value)
         if part not in group.part_labels:
             if given:
@@ -85,6 +90,12 @@ def parse_labels(
         if folded not in known_keys:
             notes.append((name, "unknown key", "noted", value))
     return attributes
+
+
+def _key_order(group: AttributeGroup) -> list[str]:
+    """The group's own key first, then its aliases."""
+    own = normalize_text(group.korean)
+    return sorted(group.korean_keys, key=lambda key: (key != own, key))
 
 
 def _known_ids(group: AttributeGroup, part: str, key: str, value: Any, notes: list[Note]) -> list[int]:

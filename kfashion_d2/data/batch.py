@@ -22,7 +22,7 @@ __all__ = ["BatchParser"]
 _NUMBER = frozenset((int, float))
 _RECT = itemgetter("X좌표", "Y좌표", "가로", "세로")
 MAX_POINTS = 4096  # of a polygon; a getter of its keys is kept for every number of points
-MIN_AREA = 1e-3  # square pixels; below it, rounding might decide whether there is any
+MIN_AREA = 1.0  # square pixels; below it the points may lie on a line, which is for the slow way to tell
 
 
 class _Unusual(Exception):

@@ -41,7 +41,7 @@ def convert_dataset(
     *,
     workers: int = 1,
     strict: bool = False,
-    split: str = "train",
+    split: str | None = None,
     labels_only: bool = False,
     check_images: bool = False,
     schema: AttributeSchema | None = None,
@@ -56,7 +56,8 @@ def convert_dataset(
             only when it is complete, and replaces an older one of its name.
         workers: processes. The files are the same for any number.
         strict: stop at the first problem that is not merely noted.
-        split: name of the split for files that lie under no Training or Validation folder.
+        split: name of the split for files that lie under no Training or Validation folder; None: by the root's own
+            name, or "train".
         labels_only: keep annotations whose image is missing, for analysis.
         check_images: open every image, and drop those that cannot be read or are of another size.
         schema: the vocabulary; K-Fashion's if none.

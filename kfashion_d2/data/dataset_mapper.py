@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from .. import _needs_detectron2  # noqa: F401  # isort: skip
+
 import logging
 import random
 from collections.abc import Callable, Sequence

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import math
+import re
 from typing import Any, NamedTuple
+
+from ..schema import normalize_text
+from .attributes import find_value
 
 __all__ = ["Geometry", "as_number", "resolve_geometry"]
 
 MIN_IOU = 0.8  # of the rect and the polygon's bounds: below it the polygon is not the rect's
 LIMIT = 1e7  # pixels; what lies further out is no coordinate
+MIN_WIDTH = 1e-6  # pixels; thinner than that is a line, and what rounding makes of it
+_POINT_KEY = re.compile(r"([XY])좌표([0-9]{1,6})")
 
 Box = tuple[float, float, float, float]  # x0, y0, x1, y1
 
@@ -42,9 +49,9 @@ def read_points(entry: dict[str, Any]) -> tuple[list[tuple[float, float]], bool]
     axes: dict[str, dict[int, float | None]] = {"X": {}, "Y": {}}
     complete = True
     for key, value in entry.items():
-        digits = key[3:]
-        if key[:1] in axes and key[1:3] == "좌표" and digits.isdecimal() and len(digits) < 7:
-            axes[key[0]][int(digits)] = as_number(value)
+        found = _POINT_KEY.fullmatch(key) or _POINT_KEY.fullmatch(normalize_text(key).upper())
+        if found:
+            axes[found[1]][int(found[2])] = as_number(value)
         else:
             complete = False
     xs, ys = axes["X"], axes["Y"]
@@ -60,15 +67,15 @@ def read_points(entry: dict[str, Any]) -> tuple[list[tuple[float, float]], bool]
 
 def read_rect(entry: dict[str, Any]) -> Box | None:
     """``{"X좌표", "Y좌표", "가로", "세로"}`` as corners; None where a number is missing or a side is not positive."""
-    x, y = as_number(entry.get("X좌표")), as_number(entry.get("Y좌표"))
-    width, height = as_number(entry.get("가로")), as_number(entry.get("세로"))
+    x, y = as_number(find_value(entry, "X좌표")), as_number(find_value(entry, "Y좌표"))
+    width, height = as_number(find_value(entry, "가로")), as_number(find_value(entry, "세로"))
     if x is None or y is None or width is None or height is None or width <= 0 or height <= 0:
         return None
     return x, y, x + width, y + height
 
 
 def clamp(value: float, high: float) -> float:
-    return min(max(value, 0.0), high)
+    return float(min(max(value, 0.0), high))
 
 
 def clip_box(box: Box, width: int, height: int) -> Box | None:
@@ -87,19 +94,25 @@ def iou(a: Box, b: Box) -> float:
     return shared / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared)
 
 
-def signed_area(points: list[tuple[float, float]]) -> float:
-    total, (x0, y0) = 0.0, points[-1]
-    for x1, y1 in points:
-        total += x0 * y1 - x1 * y0
-        x0, y0 = x1, y1
-    return total / 2
+def has_area(points: list[tuple[float, float]]) -> bool:
+    """
+    Whether the points do not all lie on one line. (The signed area would not do: it is 0 for a ring that crosses
+    itself in the middle, and rounding keeps it from being 0 for a line.)
+    """
+    if len(points) < 3:
+        return False
+    x0, y0 = points[0]
+    offsets = [(x - x0, y - y0) for x, y in points]
+    dx, dy = max(offsets, key=lambda offset: abs(offset[0]) + abs(offset[1]))
+    length = math.hypot(dx, dy)
+    return length > 0 and max(abs(dx * y - dy * x) for x, y in offsets) / length > MIN_WIDTH
 
 
 def resolve_geometry(rect: dict[str, Any], polygon: dict[str, Any], width: int, height: int) -> Geometry:
     """
     The box rule: the polygon's bounds when it is sound and agrees with the rect, or there is no rect; else the rect.
 
-    A polygon is sound with three or more distinct points and an area, after its points were clamped to the image.
+    A polygon is sound with three or more points that are not on one line, after its points were clamped to the image.
 
     Args:
         rect, polygon: the entries of the file, `{}` where there is none.
@@ -120,7 +133,7 @@ def resolve_geometry(rect: dict[str, Any], polygon: dict[str, Any], width: int, 
     if clamped != points:
         notes.append(("폴리곤좌표", "polygon leaves the image", "repaired"))
     bounds = None
-    if len(set(clamped)) >= 3 and signed_area(clamped):
+    if has_area(clamped):
         xs, ys = [x for x, _ in clamped], [y for _, y in clamped]
         bounds = (min(xs), min(ys), max(xs), max(ys))
     elif polygon:

@@ -73,7 +73,11 @@ class ShardResult:
 
 def problem_line(split: str, path: str, problem: Problem) -> str:
     """A line of problems.jsonl."""
-    return json.dumps({"split": split, "path": path, **problem._asdict()}, ensure_ascii=True, default=str) + "\n"
+    entry = {"split": split, "path": path, **problem._asdict()}
+    try:
+        return json.dumps(entry, allow_nan=False, default=str) + "\n"
+    except (ValueError, RecursionError):  # NaN and infinity are no JSON
+        return json.dumps({**entry, "value": str(problem.value)}) + "\n"
 
 
 class _UnreadableError(Exception):

@@ -88,6 +88,7 @@ class _Builder:
 class _Folder(NamedTuple):
     split: str
     style: str
+    is_named: bool  # by a folder; else the split is the default
 
 
 class Note(NamedTuple):
@@ -141,14 +142,15 @@ class SourceIndex:
         return "\n".join(lines)
 
 
-def find_sources(root: Path, default_split: str = "train", skip: Path | None = None) -> SourceIndex:
+def find_sources(root: Path, default_split: str | None = None, skip: Path | None = None) -> SourceIndex:
     """
     One walk over the tree and the archives' tables of contents. An annotation's image has its file's stem; of several,
     the one in the folder of the same name (the style), and of those the first.
 
     Args:
         root: the data's folder.
-        default_split: of files under no folder named Training, Validation, train or val.
+        default_split: of files under no folder named Training, Validation, train or val; None: by the root's own name,
+            or "train".
         skip: a folder to leave out (the output, when it lies inside the data).
 
     Raises:
@@ -156,9 +158,10 @@ def find_sources(root: Path, default_split: str = "train", skip: Path | None = N
     """
     if not root.is_dir():
         raise FileNotFoundError(f"no folder {root}; give the folder that holds Training and Validation")
+    default_split = default_split or _split_named(root.name) or "train"
     labels, images, archives, notes = _Builder(), _Builder(), [], []
     for folder, names in _walk(root, skip):
-        place = _folder_of(folder, root.name, default_split)
+        place = _folder_of(folder, default_split)
         for name in names:
             path = f"{folder}/{name}" if folder else name
             suffix = name.rpartition(".")[2].lower()
@@ -192,7 +195,7 @@ def _walk(root: Path, skip: Path | None) -> Iterator[tuple[str, list[str]]]:
 def _read_archive(
     root: Path, path: str, default_split: str, archives: list[Archive], labels: _Builder, images: _Builder, notes: list
 ) -> None:
-    split = _folder_of(path, root.name, default_split).split
+    split = _folder_of(path, default_split).split
     number, folders = len(archives), {}
     entries: Iterable[ZipEntry]
     try:
@@ -214,7 +217,7 @@ def _read_archive(
         fault = entry_fault(entry, MAX_LABEL_BYTES if is_label else MAX_IMAGE_BYTES)
         place = folders.get(folder)
         if place is None:
-            place = folders[folder] = _folder_of(f"{path}/{folder}", root.name, default_split)
+            place = folders[folder] = _folder_of(f"{path}/{folder}", default_split)
         if fault and not is_label:
             notes.append(Note(place.split, f"{path}/{entry.name}", fault, "images"))
             continue
@@ -227,7 +230,8 @@ def _join(labels: _Builder, images: _Builder, archives: list[Archive], notes: li
     num_images: dict[str, int] = defaultdict(int)
     for row, (path, folder) in enumerate(zip(images.paths, images.folders, strict=True)):
         num_images[folder.split] += 1
-        stems, stem = by_stem[folder.split], stem_of(path)
+        # One folder of images may serve all splits.
+        stems, stem = by_stem[folder.split if folder.is_named else ""], stem_of(path)
         other = stems.setdefault(stem, row)
         if other != row:
             stems[stem] = [*other, row] if isinstance(other, list) else [other, row]
@@ -239,7 +243,10 @@ def _join(labels: _Builder, images: _Builder, archives: list[Archive], notes: li
         rows = _in_order(np.array(found), labels.paths)
         mine = np.full(len(rows), -1, dtype=np.int64)
         for i, row in enumerate(rows.tolist()):
-            image = by_stem[split].get(stem_of(labels.paths[row]))
+            stem = stem_of(labels.paths[row])
+            image = by_stem[split].get(stem)
+            if image is None:
+                image = by_stem[""].get(stem)
             if isinstance(image, list):
                 style = labels.folders[row].style
                 image = next((other for other in image if images.folders[other].style == style), image[0])
@@ -278,8 +285,12 @@ def stem_id(stem: str) -> int:
     return int(stem) if stem.isdecimal() and len(stem) < 19 else NO_ID
 
 
-def _folder_of(folder: str, root_name: str, default: str) -> _Folder:
-    """The split by the nearest folder or archive whose name says it, the root's own name last; the style's folder."""
+def _folder_of(folder: str, default_split: str) -> _Folder:
+    """The split by the nearest folder or archive whose name says it; the style's folder."""
     names = folder.split("/")
-    found = (SPLITS.get(normalize_text(name.removesuffix(".zip"))) for name in [*reversed(names), root_name])
-    return _Folder(next(filter(None, found), default), normalize_text(names[-1]))
+    split = next(filter(None, map(_split_named, reversed(names))), None)
+    return _Folder(split or default_split, normalize_text(names[-1]), split is not None)
+
+
+def _split_named(name: str) -> str | None:
+    return SPLITS.get(normalize_text(name.removesuffix(".zip")))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from .. import _needs_detectron2  # noqa: F401  # isort: skip
+
 import numpy as np
 from detectron2.config import CfgNode
 from detectron2.data import (

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from .. import _needs_detectron2  # noqa: F401  # isort: skip
+
 import os
 from pathlib import Path
 
 from detectron2.config import CfgNode
+from detectron2.data import MetadataCatalog
 from detectron2.utils.file_io import PathManager
 
 from ..config import check_num_classes, get_kfashion_cfg, use_available_device
@@ -43,6 +46,29 @@ def register_from_config(cfg: CfgNode) -> list[str]:
                 f"'python tools/convert_kfashion.py DATA_ROOT --output {root}', or set DATASETS.KFASHION.ROOT"
             )
     return names
+
+
+def with_checked_classes(cfg: CfgNode) -> CfgNode:
+    """
+    A copy of the config, frozen, with NUM_CLASSES from the data where it is -1.
+
+    Raises:
+        ValueError: NUM_CLASSES or DATASETS.KFASHION.CLASSES disagrees with a dataset that :func:`register_kfashion`
+            registered.
+    """
+    cfg = cfg.clone()
+    cfg.defrost()
+    modes = {name: MetadataCatalog.get(name).get("classes") for name in (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)}
+    for name, mode in modes.items():
+        if mode not in (None, cfg.DATASETS.KFASHION.CLASSES):
+            raise ValueError(
+                f"the dataset {name} is registered with classes={mode!r}, but DATASETS.KFASHION.CLASSES is "
+                f"{cfg.DATASETS.KFASHION.CLASSES!r}: make them agree"
+            )
+    if any(modes.values()):
+        check_num_classes(cfg)
+    cfg.freeze()
+    return cfg
 
 
 def setup_config(config_file: str, opts: list[str] | tuple[str, ...] = (), *, register: bool = True) -> CfgNode:

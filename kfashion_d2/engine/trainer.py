@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from .. import _needs_detectron2  # noqa: F401  # isort: skip
+
 import functools
 import os
 import weakref
@@ -22,6 +24,7 @@ from ..checkpoint import KFashionCheckpointer, to_plain
 from ..data import coco_json_file
 from ..evaluation import AttributeEvaluator, KFashionCOCOEvaluator
 from .loaders import build_test_loader, build_train_loader
+from .setup import with_checked_classes
 
 __all__ = ["Trainer"]
 
@@ -38,6 +41,7 @@ class Trainer(DefaultTrainer):
     """
 
     def __init__(self, cfg):
+        cfg = with_checked_classes(cfg)
         # DefaultTrainer passes a CUDA device id to DistributedDataParallel, which a CPU model must not have.
         on_cpu = cfg.MODEL.DEVICE == "cpu" and comm.get_world_size() > 1
         ddp = functools.partial(create_ddp_model, device_ids=None)

@@ -227,7 +227,7 @@ class AttributeSchema:
             if group.name not in attributes or part not in group.part_labels:
                 continue
             value = attributes[group.name]
-            if group.is_single != isinstance(value, (int, np.integer)):
+            if group.is_single != isinstance(value, (int, np.integer)) or isinstance(value, (bool, np.bool_)):
                 raise ValueError(f"{group.name!r} is {group.kind}-label, but its value is {value!r}")
             ids: list[int] = [value] if group.is_single else list(value)  # type: ignore[arg-type, list-item]
             if UNKNOWN in ids:
@@ -253,7 +253,8 @@ class AttributeSchema:
 
         Returns:
             dict: group -> [(label, score), ...], best first: the `top_k` best of a single-label group, all that
-            reach the threshold of a multi-label one. Groups that do not apply (their scores are all 0) are left out.
+            reach the threshold of a multi-label one. Groups that do not apply (their scores are all 0) are left out,
+            and, of a row that :meth:`encode` made, those that are unknown (-1).
 
         Raises:
             ValueError: `row` has another length than L.
@@ -264,7 +265,7 @@ class AttributeSchema:
         result: dict[str, list[tuple[Label, float]]] = {}
         for group in self.groups:
             columns = scores[self._slices[group.name]]
-            if not columns.any():
+            if not columns.any() or (columns < 0).any():
                 continue
             order = np.argsort(-columns, kind="stable")
             if group.is_single:

@@ -244,8 +244,8 @@ def garments_in(obj):
         table = details.get(key) if isinstance(details, dict) else None
         for part in ("아우터", "하의", "원피스", "상의"):
             entries = table.get(part) if isinstance(table, dict) else None
-            entries = [entries] if isinstance(entries, dict) else entries if isinstance(entries, list) else []
-            seen |= {(part, i) for i, entry in enumerate(entries) if entry and isinstance(entry, dict)}
+            entries = entries if isinstance(entries, list) else [entries]
+            seen |= {(part, i) for i, entry in enumerate(entries) if entry}
     return len(seen)
 
 
@@ -405,3 +405,66 @@ class TestRealSamples:
         words = self.words(anno)
         assert {name: value for name, value in words.items() if value is not None} == known
         assert len(words) == (10 if part == "top" else 7)
+
+
+@pytest.mark.parametrize("value", ["garbage", [[1, 2, 3, 4]], ["a"], 5])
+@pytest.mark.parametrize("key", ["렉트좌표", "폴리곤좌표", "라벨링"])
+def test_what_is_no_dict_is_a_garment_dropped(key, value):
+    obj = annotation()
+    obj["데이터셋 정보"]["데이터셋 상세설명"][key]["원피스"] = value
+    record, problems = parse_annotation(obj, SCHEMA)
+    assert [anno["part"] for anno in record["annotations"]] == ["top"]
+    assert [p.reason for p in problems if p.action == "dropped" and p.part == "dress"] == ["no geometry"]
+
+
+def test_a_part_that_does_not_exist_is_noted():
+    obj = annotation()
+    obj["데이터셋 정보"]["데이터셋 상세설명"]["렉트좌표"]["모자"] = [{"X좌표": 1}]
+    assert ("", "렉트좌표", "unknown part", "noted", "모자") in parse_annotation(obj, SCHEMA)[1]
+
+
+@pytest.mark.parametrize("spell", [lambda key: unicodedata.normalize("NFD", key), lambda key: f" {key}\u00a0"])
+def test_coordinate_keys_in_any_spelling(spell):
+    expected, _ = parse_annotation(annotation(), SCHEMA)
+    obj = annotation()
+    details = obj["데이터셋 정보"]["데이터셋 상세설명"]
+    for key in ("렉트좌표", "폴리곤좌표"):
+        details[key]["상의"] = [{spell(name): value for name, value in details[key]["상의"][0].items()}]
+    record, problems = parse_annotation(obj, SCHEMA)
+    assert record == expected and problems == []
+
+
+@pytest.mark.parametrize(
+    "points, sound",
+    [
+        ([(10, 20), (50, 80), (50, 20), (10, 80)], True),  # crosses itself: the signed area is 0
+        ([(10, 20), (20, 20), (50, 20)], False),
+        ([(0.1, 0.3), (0.2, 0.6), (0.3, 0.9), (0.7, 2.1)], False),  # a line, but for rounding
+        ([(60, 1.5), (70, 58.5), (65, 71.25)], False),  # outside: clamped to a line
+    ],
+)
+def test_a_polygon_needs_an_area(points, sound):
+    obj = annotation(rects={}, polygons=polygon(*points))
+    record, _ = parse_annotation(obj, SCHEMA)
+    assert [anno["mask_valid"] for anno in record["annotations"]] == ([True] if sound else [])
+
+
+def test_of_two_spellings_of_a_key_the_usual_one_counts():
+    for labels in ({"칼라": "셔츠칼라", "옷깃": "밴드칼라"}, {"옷깃": "밴드칼라", "칼라": "셔츠칼라"}):
+        anno, problems = parse_one(labels={"카테고리": "셔츠", **labels})
+        assert SCHEMA.group("collar").labels[anno["attributes"]["collar"]].korean == "밴드칼라"
+        assert problems == {("key given twice", "noted")}
+    anno, _ = parse_one(labels={"카테고리": "셔츠", "옷깃": "", "칼라": "셔츠칼라"})
+    assert SCHEMA.group("collar").labels[anno["attributes"]["collar"]].korean == "셔츠칼라"
+
+
+def test_a_list_of_nothing_is_nothing():
+    anno, problems = parse_one(labels={"카테고리": "셔츠", "디테일": [""]})
+    assert anno["attributes"]["detail"] == [] and problems == set()
+
+
+def test_half_a_surrogate_pair_is_repaired():
+    obj = annotation(**{"이미지 파일명": "a\ud800.jpg"})
+    record, problems = parse_annotation(obj, SCHEMA)
+    assert record["original_file_name"] == "a?.jpg"
+    assert [(p.key, p.reason, p.action) for p in problems] == [("이미지 파일명", "text is not Unicode", "repaired")]

@@ -206,3 +206,31 @@ def test_many_archives_convert_alike_with_workers(data, tmp_path, monkeypatch):
         convert_dataset(data, tmp_path / f"out{workers}", workers=workers)
         outputs.append(everything(tmp_path / f"out{workers}"))
     assert outputs[0] == outputs[1]
+
+
+def test_one_folder_of_images_serves_all_splits(tmp_path):
+    root = tmp_path / "data"
+    write(root, "Training/모던/1.json", with_id(1), image_dir="images")
+    write(root, "Validation/모던/2.json", with_id(2), image_dir="images")
+    summary = convert_dataset(root, tmp_path / "out")
+    assert {name: split["images_out"] for name, split in summary["splits"].items()} == {"train": 1, "val": 1}
+
+
+def test_a_named_split_beats_the_name_of_the_root(tmp_path):
+    write(tmp_path / "val", "1.json", with_id(1))
+    assert list(convert_dataset(tmp_path / "val", tmp_path / "a")["splits"]) == ["val"]
+    assert list(convert_dataset(tmp_path / "val", tmp_path / "b", split="test")["splits"]) == ["test"]
+
+
+def test_names_that_are_not_unicode_are_dropped_and_counted(tmp_path):
+    root = tmp_path / "data"
+    write(root, "1.json", with_id(1))
+    with open(os.fsencode(root) + b"/\xb8\xf0.json", "wb") as file:
+        file.write(b"{}")
+    obj = with_id(2)
+    obj["이미지 정보"]["이미지 파일명"] = "a\ud800.jpg"
+    write(root, "2.json", json.dumps(obj))
+    summary = convert_dataset(root, tmp_path / "out")
+    assert summary["splits"]["train"]["images_out"] == 2
+    reasons = {p["reason"] for p in summary["problems"]}
+    assert {"file name is not Unicode", "text is not Unicode"} <= reasons
