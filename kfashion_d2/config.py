@@ -43,13 +43,18 @@ def add_kfashion_config(cfg: CN) -> None:
     cfg.MODEL.ROI_ATTRIBUTE_HEAD.NAME = "AttributeHead"
     # Names of the groups to train, in any order. Empty: all of the schema ("category" among them in part mode).
     cfg.MODEL.ROI_ATTRIBUTE_HEAD.GROUPS = []
+    # What the branch reads:
+    #   own   its own pooler, on FPN levels or the C4 map (the four keys below)
+    #   box   the features that the box predictor reads (of Cascade's last stage; the mean of res5 in a C4 model),
+    #         pooled again on the final boxes in test
+    cfg.MODEL.ROI_ATTRIBUTE_HEAD.FEATURES = "own"
     # Feature maps that the branch pools from. Empty: those of ROI_HEADS.IN_FEATURES.
     cfg.MODEL.ROI_ATTRIBUTE_HEAD.IN_FEATURES = []
     # Side of the pooled square, in cells.
     cfg.MODEL.ROI_ATTRIBUTE_HEAD.POOLER_RESOLUTION = 7
     cfg.MODEL.ROI_ATTRIBUTE_HEAD.POOLER_SAMPLING_RATIO = 0
     cfg.MODEL.ROI_ATTRIBUTE_HEAD.POOLER_TYPE = "ROIAlignV2"
-    # 3x3 convolutions, then fully connected layers, before the last linear layer.
+    # 3x3 convolutions, then fully connected layers, before the last linear layer; both may be 0.
     cfg.MODEL.ROI_ATTRIBUTE_HEAD.NUM_CONV = 0
     cfg.MODEL.ROI_ATTRIBUTE_HEAD.CONV_DIM = 256
     cfg.MODEL.ROI_ATTRIBUTE_HEAD.NUM_FC = 2
@@ -60,9 +65,17 @@ def add_kfashion_config(cfg: CN) -> None:
     cfg.MODEL.ROI_ATTRIBUTE_HEAD.LOSS_WEIGHT = 1.0
     cfg.MODEL.ROI_ATTRIBUTE_HEAD.GROUP_WEIGHTS = []
 
+    # ---------------------------------------------------------------- the ViT backbone (build_vitdet_b_backbone)
+    cfg.MODEL.VIT = CN()
+    # Side, in pixels, of the square that pictures are padded to; no picture may be larger.
+    cfg.MODEL.VIT.IMAGE_SIZE = 1024
+    cfg.MODEL.VIT.DROP_PATH_RATE = 0.1
+
     # ---------------------------------------------------------------- training and evaluation
     # SGD (Detectron2's own) or ADAMW.
     cfg.SOLVER.OPTIMIZER = "SGD"
+    # With ADAMW and a ViT backbone: the learning rate's factor from each of its 12 blocks to the one below.
+    cfg.SOLVER.LAYER_DECAY = 1.0
     # Strength of random brightness, contrast and saturation (0.2: factors of 0.8 to 1.2). Refused while a group of
     # COLOR_GROUPS trains: it would change the colour and keep the label.
     cfg.INPUT.COLOR_JITTER = 0.0

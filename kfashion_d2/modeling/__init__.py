@@ -4,8 +4,11 @@ from .._lazy import lazy_exports
 
 __all__ = [
     "ROI_ATTRIBUTE_HEAD_REGISTRY",
+    "AttributeCascadeROIHeads",
     "AttributeHead",
+    "AttributeRCNNWithTTA",
     "AttributeROIHeadsMixin",
+    "AttributeRes5ROIHeads",
     "AttributeStandardROIHeads",
     "attribute_losses",
     "attribute_probabilities",
@@ -18,7 +21,10 @@ __getattr__, __dir__ = lazy_exports(
     __name__,
     {
         "ROI_ATTRIBUTE_HEAD_REGISTRY": ".attribute_head",
+        "AttributeCascadeROIHeads": ".roi_heads",
         "AttributeHead": ".attribute_head",
+        "AttributeRCNNWithTTA": ".test_time_augmentation",
+        "AttributeRes5ROIHeads": ".roi_heads",
         "AttributeROIHeadsMixin": ".roi_heads",
         "AttributeStandardROIHeads": ".roi_heads",
         "attribute_losses": ".attribute_head",
@@ -31,7 +37,7 @@ __getattr__, __dir__ = lazy_exports(
 
 # Importing the package registers its models. Without Detectron2 the losses still import: they need torch alone.
 try:
-    from . import backbone, roi_heads  # noqa: F401
+    from . import backbone, roi_heads, vitdet  # noqa: F401
 except ImportError as error:
     if "detectron2" not in (error.name or str(error)):
         raise

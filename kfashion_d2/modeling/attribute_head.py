@@ -106,7 +106,7 @@ class AttributeHead(nn.Module):
     ):
         """
         Args:
-            input_shape: of the pooled features; channels, height and width are read.
+            input_shape: of the features; without height and width they are float (R, C).
             schema: the groups to predict.
             class_parts: for every class of the detector, the id of its part in the schema.
             conv_dims, fc_dims: output sizes of the layers before the last one.
@@ -126,8 +126,11 @@ class AttributeHead(nn.Module):
         self.schema = schema
         self.loss_weight = loss_weight
         self.group_weights = tuple(group_weights) or (1.0,) * len(schema.groups)
-        self.trunk = FastRCNNConvFCHead(input_shape, conv_dims=conv_dims, fc_dims=fc_dims, conv_norm=norm)
-        shape = self.trunk.output_shape
+        self.trunk: nn.Module = nn.Identity()
+        shape = ShapeSpec(input_shape.channels, input_shape.height or 1, input_shape.width or 1)
+        if conv_dims or fc_dims:
+            self.trunk = FastRCNNConvFCHead(shape, conv_dims=conv_dims, fc_dims=fc_dims, conv_norm=norm)
+            shape = self.trunk.output_shape
         self.predictor = nn.Linear(shape.channels * (shape.height or 1) * (shape.width or 1), schema.num_labels)
         nn.init.normal_(self.predictor.weight, std=0.01)
         nn.init.zeros_(self.predictor.bias)
@@ -156,13 +159,15 @@ class AttributeHead(nn.Module):
         }
 
     def layers(self, x: Tensor) -> Tensor:
-        """float (R, C, H, W) pooled features to float (R, L) logits."""
+        """float (R, C, H, W) or (R, C) features to float (R, L) logits."""
+        if x.dim() == 2:
+            x = x[:, :, None, None]
         return self.predictor(self.trunk(x).flatten(start_dim=1))
 
     def forward(self, x: Tensor, instances: list[Instances]):
         """
         Args:
-            x: float (R, C, H, W), the RoIs of all images in order.
+            x: float (R, C, H, W) or (R, C), the RoIs of all images in order.
             instances: N Instances. In training the foreground proposals, with `gt_attributes`; in test those to
                 describe, with `pred_classes` and, where the garment's part is known, `parts`.
 
