@@ -65,6 +65,34 @@ def add_kfashion_config(cfg: CN) -> None:
     cfg.MODEL.ROI_ATTRIBUTE_HEAD.LOSS_WEIGHT = 1.0
     cfg.MODEL.ROI_ATTRIBUTE_HEAD.GROUP_WEIGHTS = []
 
+    # Size of a learned vector of the garment's class beside the features; 0: none. The true class in training, the
+    # predicted one in test.
+    cfg.MODEL.ROI_ATTRIBUTE_HEAD.CLASS_EMBED_DIM = 0
+    # Add log P(label | class), counted from the training set, to the logits.
+    cfg.MODEL.ROI_ATTRIBUTE_HEAD.CLASS_PRIOR = False
+    # Leave out labels that the schema says cannot occur on the garment's part.
+    cfg.MODEL.ROI_ATTRIBUTE_HEAD.MASK_IMPOSSIBLE = False
+
+    cfg.MODEL.ROI_ATTRIBUTE_HEAD.LOSS = CN()
+    # Single-label groups: cross_entropy, or logit_adjusted (arXiv 2007.07314) with the training set's prior and TAU.
+    cfg.MODEL.ROI_ATTRIBUTE_HEAD.LOSS.SINGLE = "cross_entropy"
+    cfg.MODEL.ROI_ATTRIBUTE_HEAD.LOSS.TAU = 1.0
+    # Share of a single-label target that is spread over all labels.
+    cfg.MODEL.ROI_ATTRIBUTE_HEAD.LOSS.LABEL_SMOOTHING = 0.0
+    # Multi-label groups: bce, focal (arXiv 1708.02002) or asymmetric (arXiv 2009.14119).
+    cfg.MODEL.ROI_ATTRIBUTE_HEAD.LOSS.MULTI = "bce"
+    cfg.MODEL.ROI_ATTRIBUTE_HEAD.LOSS.FOCAL_GAMMA = 2.0
+    # Weight of positives, 1 - it of negatives; negative: no weights.
+    cfg.MODEL.ROI_ATTRIBUTE_HEAD.LOSS.FOCAL_ALPHA = 0.25
+    # The asymmetric loss's exponents, and its shift of the negatives' probability.
+    cfg.MODEL.ROI_ATTRIBUTE_HEAD.LOSS.GAMMA_NEG = 4.0
+    cfg.MODEL.ROI_ATTRIBUTE_HEAD.LOSS.GAMMA_POS = 0.0
+    cfg.MODEL.ROI_ATTRIBUTE_HEAD.LOSS.CLIP = 0.05
+    # Weight positives of a multi-label group by negatives / positives of the training set, between 1 and this; 0: off.
+    cfg.MODEL.ROI_ATTRIBUTE_HEAD.LOSS.POS_WEIGHT_CAP = 0.0
+    # Between groups: fixed (GROUP_WEIGHTS), or uncertainty (arXiv 1705.07115: learned weights, times GROUP_WEIGHTS).
+    cfg.MODEL.ROI_ATTRIBUTE_HEAD.LOSS.BALANCE = "fixed"
+
     # ---------------------------------------------------------------- the ViT backbone (build_vitdet_b_backbone)
     cfg.MODEL.VIT = CN()
     # Side, in pixels, of the square that pictures are padded to; no picture may be larger.

@@ -26,6 +26,8 @@ SECOND_RING = [
     "kfashion_d2.data.export.yolo",
     "kfashion_d2.data.synthetic",
     "kfashion_d2.modeling.losses",
+    "kfashion_d2.modeling.label_prior",
+    "kfashion_d2.modeling.criterion",
     "kfashion_d2.evaluation.attribute_metrics",
     "kfashion_d2.evaluation.matching",
     "kfashion_d2.visualization.drawing",

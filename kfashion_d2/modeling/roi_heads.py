@@ -131,10 +131,11 @@ class AttributeROIHeadsMixin:
         return self.attribute_head(x, instances)
 
     def _attribute_losses(self, features: dict[str, Tensor], sampled: list[Instances]) -> dict[str, Tensor]:
-        # Background rows carry the labels of the object nearest to them: they must not train.
-        foreground, _ = select_foreground_proposals(sampled, self.num_classes)
-        x = self._attribute_features(features, [i.proposal_boxes for i in foreground])
-        return self.attribute_head(x, foreground)
+        if not getattr(self.attribute_head, "trains_on_background", False):
+            # Background rows carry the labels of the object nearest to them: they must not train.
+            sampled, _ = select_foreground_proposals(sampled, self.num_classes)
+        x = self._attribute_features(features, [i.proposal_boxes for i in sampled])
+        return self.attribute_head(x, sampled)
 
     def _attribute_features(self, features: dict[str, Tensor], boxes: list[Boxes]) -> Tensor:
         if self.attribute_pooler is None:
