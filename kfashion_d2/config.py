@@ -104,6 +104,10 @@ def add_kfashion_config(cfg: CN) -> None:
     cfg.SOLVER.OPTIMIZER = "SGD"
     # With ADAMW and a ViT backbone: the learning rate's factor from each of its 12 blocks to the one below.
     cfg.SOLVER.LAYER_DECAY = 1.0
+    # What DATALOADER.SAMPLER_TRAIN AttributeRepeatFactorSampler balances: names of attribute groups, "category" and
+    # "style". An image repeats by its rarest label, where a smaller share of the images than
+    # DATALOADER.REPEAT_THRESHOLD has it.
+    cfg.DATALOADER.REPEAT_LABELS = ["category"]
     # Strength of random brightness, contrast and saturation (0.2: factors of 0.8 to 1.2). Refused while a group of
     # COLOR_GROUPS trains: it would change the colour and keep the label.
     cfg.INPUT.COLOR_JITTER = 0.0

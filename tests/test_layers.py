@@ -14,6 +14,7 @@ SECOND_RING = [
     *FIRST_RING,
     "kfashion_d2.data.store",
     "kfashion_d2.data.convert",
+    "kfashion_d2.data.statistics",
     "kfashion_d2.data.coco_json",
     "kfashion_d2.data.coco_import",
     "kfashion_d2.data.links",

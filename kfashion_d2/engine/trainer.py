@@ -10,7 +10,7 @@ from contextlib import nullcontext
 from unittest import mock
 
 import torch
-from detectron2.data import MetadataCatalog
+from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.engine import DefaultTrainer, create_ddp_model
 from detectron2.evaluation import DatasetEvaluators
 from detectron2.modeling.backbone.vit import get_vit_lr_decay_rate
@@ -21,6 +21,7 @@ from torch import nn
 
 from ..checkpoint import KFashionCheckpointer, to_plain
 from ..data import coco_json_file
+from ..data.statistics import label_counts
 from ..evaluation import AttributeEvaluator, KFashionCOCOEvaluator
 from .loaders import build_test_loader, build_train_loader
 
@@ -44,6 +45,22 @@ class Trainer(DefaultTrainer):
         ddp = functools.partial(create_ddp_model, device_ids=None)
         with mock.patch("detectron2.engine.defaults.create_ddp_model", ddp) if on_cpu else nullcontext():
             super().__init__(cfg)
+        self.set_label_counts()
+
+    def set_label_counts(self) -> None:
+        """Give the attribute head the label counts of ``DATASETS.TRAIN``, where its losses or priors need them."""
+        model = self._trainer.model
+        head = getattr(getattr(getattr(model, "module", model), "roi_heads", None), "attribute_head", None)
+        if not getattr(head, "needs_label_counts", False):
+            return
+        counts = [label_counts(DatasetCatalog.get(name), head.schema) for name in self.cfg.DATASETS.TRAIN]
+        yes, known = (sum(torch.from_numpy(count[i]) for count in counts) for i in range(2))
+        head.set_label_counts(yes, known)
+
+    def resume_or_load(self, resume: bool = True):
+        super().resume_or_load(resume)
+        if self.start_iter == 0:  # weights of another training set bring their counts along
+            self.set_label_counts()
 
     def build_hooks(self):
         # Before the hooks, because the one that saves keeps a reference.

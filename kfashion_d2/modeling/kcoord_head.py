@@ -27,8 +27,8 @@ class KCoordAttributeHead(AttributeHead):
     - cross-entropy for single-label groups, binary cross-entropy averaged over all entries for multi-label ones, then
       the plain mean over the groups.
 
-    The keys under LOSS are not read; CLASS_PRIOR and MASK_IMPOSSIBLE are refused. In test a schema's own `none` label gets class 0's score; of
-    a group without one, class 0 is left out.
+    The keys under LOSS are not read; CLASS_PRIOR and MASK_IMPOSSIBLE are refused. In test a schema's own `none` label
+    gets class 0's score; of a group without one, class 0 is left out.
     """
 
     trains_on_background = True
