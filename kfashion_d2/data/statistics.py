@@ -19,7 +19,7 @@ __all__ = ["class_ids", "image_labels", "label_counts"]
 
 def class_ids(dataset: KFashionDataset, shard: Any) -> np.ndarray:
     """int64 (G,): the class of each garment of a shard in the dataset's class mode, -1 unknown."""
-    parts, categories = (shard.garments[name].astype(np.int64) for name in ("part", "category"))
+    parts, categories = (np.asarray(column, dtype=np.int64) for column in (shard.part, shard.category))
     if dataset.classes == "part":
         return parts
     if dataset.classes == "category_or_part":
@@ -34,13 +34,15 @@ def _garment_labels(shard: Any, name: str, num_garments: int) -> tuple[np.ndarra
     Returns:
         bool (G,): whether the group is known of the garment; then the known labels: int64 (M,) garments, their labels.
     """
-    if name == CATEGORY_GROUP or name in shard.single:
-        values = shard.garments["category"] if name == CATEGORY_GROUP else shard.single[name]
+    single = {**dict(shard.single), CATEGORY_GROUP: shard.category}
+    if name in single:
+        values = np.asarray(single[name])
         known = values >= 0
         return known, np.flatnonzero(known), values[known].astype(np.int64)
-    lists = shard.multi[name]
-    values = lists.values[lists.offsets[0] : lists.offsets[-1]]
-    garments = np.repeat(np.arange(num_garments), np.diff(lists.offsets))
+    lists = dict(shard.multi)[name]
+    offsets = np.asarray(lists.offsets)
+    values = np.asarray(lists.values)[offsets[0] : offsets[-1]]
+    garments = np.repeat(np.arange(num_garments), np.diff(offsets))
     known = np.ones(num_garments, dtype=bool)
     known[garments[values < 0]] = False
     kept = known[garments]
@@ -96,7 +98,9 @@ def image_labels(dataset: KFashionDataset, names: Sequence[str]) -> tuple[np.nda
         for shard in dataset.shards():
             counts = np.diff(shard.offsets)
             _, garments, ids = _garment_labels(shard, name, int(counts.sum()))
-            pairs = np.unique((first + np.repeat(np.arange(len(counts)), counts)[garments]) * len(index_of) + ids)
+            pairs = (first + np.repeat(np.arange(len(counts)), counts)[garments]) * len(index_of) + ids
+            pairs.sort(kind="stable")  # nearly sorted already: faster than np.unique
+            pairs = pairs[np.diff(pairs, prepend=-1) != 0]
             images.append(pairs // len(index_of))
             labels.append(start + pairs % len(index_of))
             first += len(counts)
