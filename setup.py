@@ -65,6 +65,7 @@ setup(
     extras_require={
         "korean": KOREAN,
         "splits": SPLITS,
+        "vit": ["timm>=0.9"],
         "dev": [
             *KOREAN,
             *SPLITS,

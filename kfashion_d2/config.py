@@ -45,13 +45,18 @@ def add_kfashion_config(cfg: CN) -> None:
     cfg.MODEL.ROI_ATTRIBUTE_HEAD.NAME = "AttributeHead"
     # Names of the groups to train, in any order. Empty: all of the schema ("category" among them in part mode).
     cfg.MODEL.ROI_ATTRIBUTE_HEAD.GROUPS = []
+    # What the branch reads:
+    #   own   its own pooler, on FPN levels or the C4 map (the four keys below)
+    #   box   the features that the box predictor reads (of Cascade's last stage; the mean of res5 in a C4 model),
+    #         pooled again on the final boxes in test
+    cfg.MODEL.ROI_ATTRIBUTE_HEAD.FEATURES = "own"
     # Feature maps that the branch pools from. Empty: those of ROI_HEADS.IN_FEATURES.
     cfg.MODEL.ROI_ATTRIBUTE_HEAD.IN_FEATURES = []
     # Side of the pooled square, in cells.
     cfg.MODEL.ROI_ATTRIBUTE_HEAD.POOLER_RESOLUTION = 7
     cfg.MODEL.ROI_ATTRIBUTE_HEAD.POOLER_SAMPLING_RATIO = 0
     cfg.MODEL.ROI_ATTRIBUTE_HEAD.POOLER_TYPE = "ROIAlignV2"
-    # 3x3 convolutions, then fully connected layers, before the last linear layer.
+    # 3x3 convolutions, then fully connected layers, before the last linear layer; both may be 0.
     cfg.MODEL.ROI_ATTRIBUTE_HEAD.NUM_CONV = 0
     cfg.MODEL.ROI_ATTRIBUTE_HEAD.CONV_DIM = 256
     cfg.MODEL.ROI_ATTRIBUTE_HEAD.NUM_FC = 2
@@ -62,9 +67,49 @@ def add_kfashion_config(cfg: CN) -> None:
     cfg.MODEL.ROI_ATTRIBUTE_HEAD.LOSS_WEIGHT = 1.0
     cfg.MODEL.ROI_ATTRIBUTE_HEAD.GROUP_WEIGHTS = []
 
+    # Size of a learned vector of the garment's class beside the features; 0: none. The true class in training, the
+    # predicted one in test.
+    cfg.MODEL.ROI_ATTRIBUTE_HEAD.CLASS_EMBED_DIM = 0
+    # Add log P(label | class), counted from the training set, to the logits.
+    cfg.MODEL.ROI_ATTRIBUTE_HEAD.CLASS_PRIOR = False
+    # Leave out labels that the schema says cannot occur on the garment's part.
+    cfg.MODEL.ROI_ATTRIBUTE_HEAD.MASK_IMPOSSIBLE = False
+
+    cfg.MODEL.ROI_ATTRIBUTE_HEAD.LOSS = CN()
+    # Single-label groups: cross_entropy, or logit_adjusted (arXiv 2007.07314) with the training set's prior and TAU.
+    cfg.MODEL.ROI_ATTRIBUTE_HEAD.LOSS.SINGLE = "cross_entropy"
+    cfg.MODEL.ROI_ATTRIBUTE_HEAD.LOSS.TAU = 1.0
+    # Share of a single-label target that is spread over all labels.
+    cfg.MODEL.ROI_ATTRIBUTE_HEAD.LOSS.LABEL_SMOOTHING = 0.0
+    # Multi-label groups: bce, focal (arXiv 1708.02002) or asymmetric (arXiv 2009.14119).
+    cfg.MODEL.ROI_ATTRIBUTE_HEAD.LOSS.MULTI = "bce"
+    cfg.MODEL.ROI_ATTRIBUTE_HEAD.LOSS.FOCAL_GAMMA = 2.0
+    # Weight of positives, 1 - it of negatives; negative: no weights.
+    cfg.MODEL.ROI_ATTRIBUTE_HEAD.LOSS.FOCAL_ALPHA = 0.25
+    # The asymmetric loss's exponents, and its shift of the negatives' probability.
+    cfg.MODEL.ROI_ATTRIBUTE_HEAD.LOSS.GAMMA_NEG = 4.0
+    cfg.MODEL.ROI_ATTRIBUTE_HEAD.LOSS.GAMMA_POS = 0.0
+    cfg.MODEL.ROI_ATTRIBUTE_HEAD.LOSS.CLIP = 0.05
+    # Weight positives of a multi-label group by negatives / positives of the training set, between 1 and this; 0: off.
+    cfg.MODEL.ROI_ATTRIBUTE_HEAD.LOSS.POS_WEIGHT_CAP = 0.0
+    # Between groups: fixed (GROUP_WEIGHTS), or uncertainty (arXiv 1705.07115: learned weights, times GROUP_WEIGHTS).
+    cfg.MODEL.ROI_ATTRIBUTE_HEAD.LOSS.BALANCE = "fixed"
+
+    # ---------------------------------------------------------------- the ViT backbone (build_vitdet_b_backbone)
+    cfg.MODEL.VIT = CN()
+    # Side, in pixels, of the square that pictures are padded to; no picture may be larger.
+    cfg.MODEL.VIT.IMAGE_SIZE = 1024
+    cfg.MODEL.VIT.DROP_PATH_RATE = 0.1
+
     # ---------------------------------------------------------------- training and evaluation
     # SGD (Detectron2's own) or ADAMW.
     cfg.SOLVER.OPTIMIZER = "SGD"
+    # With ADAMW and a ViT backbone: the learning rate's factor from each of its 12 blocks to the one below.
+    cfg.SOLVER.LAYER_DECAY = 1.0
+    # What DATALOADER.SAMPLER_TRAIN AttributeRepeatFactorSampler balances: names of attribute groups, "category" and
+    # "style". An image repeats by its rarest label, where a smaller share of the images than
+    # DATALOADER.REPEAT_THRESHOLD has it.
+    cfg.DATALOADER.REPEAT_LABELS = ["category"]
     # Strength of random brightness, contrast and saturation (0.2: factors of 0.8 to 1.2). Refused while a group of
     # COLOR_GROUPS trains: it would change the colour and keep the label.
     cfg.INPUT.COLOR_JITTER = 0.0

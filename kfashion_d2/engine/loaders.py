@@ -15,6 +15,8 @@ from detectron2.data.samplers import RandomSubsetTrainingSampler, RepeatFactorTr
 from torch.utils.data import ConcatDataset, Dataset, Subset
 
 from ..data import AttributeDatasetMapper, KFashionDataset, SkipBrokenImages
+from ..data.sampling import AttributeRepeatFactorSampler, repeat_factors
+from ..data.statistics import image_labels
 
 __all__ = ["build_test_loader", "build_train_loader"]
 
@@ -29,9 +31,29 @@ def without_empty_images(dataset: Dataset) -> Dataset:
     return dataset
 
 
+def labels_of(dataset: Dataset, names: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """:func:`image_labels` of what :func:`without_empty_images` and Detectron2's concatenation make of our splits."""
+    if isinstance(dataset, ConcatDataset):
+        starts = [0, *dataset.cumulative_sizes]
+        images, labels = zip(*(labels_of(part, names) for part in dataset.datasets), strict=True)
+        return np.concatenate([i + s for i, s in zip(images, starts, strict=False)]), np.concatenate(labels)
+    if isinstance(dataset, Subset):
+        images, labels = labels_of(dataset.dataset, names)
+        place = np.full(len(dataset.dataset), -1, dtype=np.int64)  # type: ignore[arg-type]
+        place[np.asarray(dataset.indices)] = np.arange(len(dataset))
+        kept = place[images] >= 0
+        return place[images[kept]], labels[kept]
+    if isinstance(dataset, KFashionDataset):
+        return image_labels(dataset, names)
+    raise ValueError(
+        "AttributeRepeatFactorSampler reads converted K-Fashion splits alone; choose another SAMPLER_TRAIN"
+    )
+
+
 def build_sampler(cfg: CfgNode, dataset: Dataset):
     """
-    The sampler named by ``DATALOADER.SAMPLER_TRAIN``. Repeat factors are those of the classes, and read each dict once.
+    The sampler named by ``DATALOADER.SAMPLER_TRAIN``. RepeatFactorTrainingSampler's factors are those of the classes,
+    and read each dict once; AttributeRepeatFactorSampler's are those of ``DATALOADER.REPEAT_LABELS``.
 
     Raises:
         ValueError: there is no such sampler.
@@ -47,9 +69,13 @@ def build_sampler(cfg: CfgNode, dataset: Dataset):
             dataset, cfg.DATALOADER.REPEAT_THRESHOLD
         )
         return RepeatFactorTrainingSampler(factors, seed=seed)
+    if name == "AttributeRepeatFactorSampler":
+        images, labels = labels_of(dataset, cfg.DATALOADER.REPEAT_LABELS)
+        factors = repeat_factors(images, labels, size, cfg.DATALOADER.REPEAT_THRESHOLD)
+        return AttributeRepeatFactorSampler(factors, seed=seed)
     raise ValueError(
         f"DATALOADER.SAMPLER_TRAIN is {name!r}; choose from TrainingSampler, RandomSubsetTrainingSampler, "
-        "RepeatFactorTrainingSampler"
+        "RepeatFactorTrainingSampler, AttributeRepeatFactorSampler"
     )
 
 

@@ -12,9 +12,10 @@ from contextlib import nullcontext
 from unittest import mock
 
 import torch
-from detectron2.data import MetadataCatalog
+from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.engine import DefaultTrainer, create_ddp_model
 from detectron2.evaluation import DatasetEvaluators
+from detectron2.modeling.backbone.vit import get_vit_lr_decay_rate
 from detectron2.solver import build_optimizer
 from detectron2.solver.build import get_default_optimizer_params, maybe_add_gradient_clipping
 from detectron2.utils import comm
@@ -22,6 +23,7 @@ from torch import nn
 
 from ..checkpoint import KFashionCheckpointer, to_plain
 from ..data import coco_json_file
+from ..data.statistics import label_counts
 from ..evaluation import AttributeEvaluator, KFashionCOCOEvaluator
 from .loaders import build_test_loader, build_train_loader
 from .setup import with_checked_classes
@@ -47,6 +49,22 @@ class Trainer(DefaultTrainer):
         ddp = functools.partial(create_ddp_model, device_ids=None)
         with mock.patch("detectron2.engine.defaults.create_ddp_model", ddp) if on_cpu else nullcontext():
             super().__init__(cfg)
+        self.set_label_counts()
+
+    def set_label_counts(self) -> None:
+        """Give the attribute head the label counts of ``DATASETS.TRAIN``, where its losses or priors need them."""
+        model = self._trainer.model
+        head = getattr(getattr(getattr(model, "module", model), "roi_heads", None), "attribute_head", None)
+        if not getattr(head, "needs_label_counts", False):
+            return
+        counts = [label_counts(DatasetCatalog.get(name), head.schema) for name in self.cfg.DATASETS.TRAIN]
+        yes, known = (sum(torch.from_numpy(count[i]) for count in counts) for i in range(2))
+        head.set_label_counts(yes, known)
+
+    def resume_or_load(self, resume: bool = True):
+        super().resume_or_load(resume)
+        if self.start_iter == 0:  # weights of another training set bring their counts along
+            self.set_label_counts()
 
     def build_hooks(self):
         # Before the hooks, because the one that saves keeps a reference.
@@ -83,6 +101,8 @@ class Trainer(DefaultTrainer):
             weight_decay_norm=cfg.SOLVER.WEIGHT_DECAY_NORM,
             bias_lr_factor=cfg.SOLVER.BIAS_LR_FACTOR,
             weight_decay_bias=cfg.SOLVER.WEIGHT_DECAY_BIAS,
+            lr_factor_func=functools.partial(get_vit_lr_decay_rate, lr_decay_rate=cfg.SOLVER.LAYER_DECAY),
+            overrides={"pos_embed": {"weight_decay": 0.0}},
         )
         optimizer = maybe_add_gradient_clipping(cfg, torch.optim.AdamW)
         return optimizer(params, lr=cfg.SOLVER.BASE_LR, weight_decay=cfg.SOLVER.WEIGHT_DECAY)

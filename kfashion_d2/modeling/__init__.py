@@ -4,10 +4,14 @@ from .._lazy import lazy_exports
 
 __all__ = [
     "ROI_ATTRIBUTE_HEAD_REGISTRY",
+    "AttributeCascadeROIHeads",
+    "AttributeCriterion",
     "AttributeHead",
+    "AttributeRCNNWithTTA",
     "AttributeROIHeadsMixin",
+    "AttributeRes5ROIHeads",
     "AttributeStandardROIHeads",
-    "attribute_losses",
+    "LabelPrior",
     "attribute_probabilities",
     "build_attribute_head",
     "multi_label_loss",
@@ -18,10 +22,14 @@ __getattr__, __dir__ = lazy_exports(
     __name__,
     {
         "ROI_ATTRIBUTE_HEAD_REGISTRY": ".attribute_head",
+        "AttributeCascadeROIHeads": ".roi_heads",
+        "AttributeCriterion": ".criterion",
         "AttributeHead": ".attribute_head",
+        "AttributeRCNNWithTTA": ".test_time_augmentation",
+        "AttributeRes5ROIHeads": ".roi_heads",
         "AttributeROIHeadsMixin": ".roi_heads",
         "AttributeStandardROIHeads": ".roi_heads",
-        "attribute_losses": ".attribute_head",
+        "LabelPrior": ".label_prior",
         "attribute_probabilities": ".attribute_head",
         "build_attribute_head": ".attribute_head",
         "multi_label_loss": ".losses",
@@ -31,7 +39,7 @@ __getattr__, __dir__ = lazy_exports(
 
 # Importing the package registers its models. Without Detectron2 the losses still import: they need torch alone.
 try:
-    from . import backbone, roi_heads  # noqa: F401
+    from . import backbone, kcoord_head, roi_heads, vitdet  # noqa: F401
 except ImportError as error:
     if "detectron2" not in (error.name or str(error)):
         raise

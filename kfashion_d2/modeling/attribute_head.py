@@ -9,7 +9,6 @@ from __future__ import annotations
 from .. import _needs_detectron2  # noqa: F401  # isort: skip
 
 import math
-from collections.abc import Sequence
 
 import torch
 from detectron2.config import configurable
@@ -20,13 +19,14 @@ from detectron2.utils.events import get_event_storage
 from detectron2.utils.registry import Registry
 from torch import Tensor, nn
 
-from ..schema import AttributeSchema
-from .losses import known_rows, multi_label_loss, single_label_loss
+from ..schema import UNKNOWN, AttributeSchema
+from .criterion import AttributeCriterion
+from .label_prior import LabelPrior
+from .losses import known_rows
 
 __all__ = [
     "ROI_ATTRIBUTE_HEAD_REGISTRY",
     "AttributeHead",
-    "attribute_losses",
     "attribute_probabilities",
     "build_attribute_head",
 ]
@@ -37,25 +37,6 @@ Registry for attribute heads, which predict the attributes of the garment in eac
 
 The registered object will be called with `obj(cfg, input_shape)`.
 """
-
-
-def attribute_losses(logits: Tensor, targets: Tensor, schema: AttributeSchema) -> dict[str, Tensor]:
-    """
-    Every group's own loss: softmax cross-entropy for single-label groups, binary cross-entropy for multi-label ones.
-
-    Args:
-        logits: float (R, L).
-        targets: int8 (R, L): 1 yes, 0 no, -1 unknown.
-
-    Returns:
-        dict: group name -> float scalar, 0 where nothing is known.
-    """
-    losses = {}
-    for group in schema.groups:
-        columns = schema.slice(group.name)
-        loss = single_label_loss if group.is_single else multi_label_loss
-        losses[group.name] = loss(logits[:, columns], targets[:, columns])
-    return losses
 
 
 def attribute_probabilities(logits: Tensor, schema: AttributeSchema) -> Tensor:
@@ -91,7 +72,19 @@ def log_accuracy(logits: Tensor, targets: Tensor, schema: AttributeSchema) -> No
 class AttributeHead(nn.Module):
     """
     A few convolutions and fully connected layers, then one linear layer for all groups.
+
+    Choices, each off by default:
+
+    - `class_embed_dim`: a vector of the garment's class (the true one in training, the predicted one in test) beside
+      the features of the last layer;
+    - `class_prior`: the logits are added to log P(label | class), counted from the training set;
+    - `mask_impossible`: labels that cannot occur on the garment's part leave the softmax, and score 0.
+
+    Attributes:
+        trains_on_background (bool): whether it is to be given all sampled proposals, not the foreground alone.
     """
+
+    trains_on_background = False
 
     @configurable
     def __init__(
@@ -104,48 +97,55 @@ class AttributeHead(nn.Module):
         fc_dims: list[int],
         norm: str = "",
         loss_weight: float = 1.0,
-        group_weights: Sequence[float] = (),
+        criterion: AttributeCriterion | None = None,
+        class_embed_dim: int = 0,
+        class_prior: bool = False,
+        mask_impossible: bool = False,
     ):
         """
         Args:
-            input_shape: of the pooled features; channels, height and width are read.
+            input_shape: of the features; without height and width they are float (R, C).
             schema: the groups to predict.
             class_parts: for every class of the detector, the id of its part in the schema.
             conv_dims, fc_dims: output sizes of the layers before the last one.
             norm: normalisation of the convolutions; see :func:`detectron2.layers.get_norm`.
             loss_weight: multiplier of the loss.
-            group_weights: a multiplier for every group's loss, in the schema's order; empty: 1 for all.
-
-        Raises:
-            ValueError: `group_weights` has another length than the schema has groups.
+            criterion: the loss; None: cross-entropy and BCE, equal weights.
+            class_embed_dim, class_prior, mask_impossible: see above.
         """
         super().__init__()
-        if group_weights and len(group_weights) != len(schema.groups):
-            raise ValueError(
-                f"MODEL.ROI_ATTRIBUTE_HEAD.GROUP_WEIGHTS has {len(group_weights)} values for the "
-                f"{len(schema.groups)} groups {', '.join(schema.group_names)}; give one each, or none"
-            )
         self.schema = schema
         self.loss_weight = loss_weight
-        self.group_weights = tuple(group_weights) or (1.0,) * len(schema.groups)
-        self.trunk = FastRCNNConvFCHead(input_shape, conv_dims=conv_dims, fc_dims=fc_dims, conv_norm=norm)
-        shape = self.trunk.output_shape
-        self.predictor = nn.Linear(shape.channels * (shape.height or 1) * (shape.width or 1), schema.num_labels)
+        self.criterion = criterion or AttributeCriterion(schema)
+        self.mask_impossible = mask_impossible
+        self.trunk: nn.Module = nn.Identity()
+        shape = ShapeSpec(input_shape.channels, input_shape.height or 1, input_shape.width or 1)
+        if conv_dims or fc_dims:
+            self.trunk = FastRCNNConvFCHead(shape, conv_dims=conv_dims, fc_dims=fc_dims, conv_norm=norm)
+            shape = self.trunk.output_shape
+        self.num_features = shape.channels * (shape.height or 1) * (shape.width or 1) + class_embed_dim
+        # The last vector is for garments of unknown class.
+        self.class_embedding = nn.Embedding(len(class_parts) + 1, class_embed_dim) if class_embed_dim else None
+        self.class_prior = class_prior
+        self.prior = LabelPrior(schema, len(class_parts)) if class_prior or self.criterion.needs_prior else None
+        self.predictor = nn.Linear(self.num_features, schema.num_labels)
         nn.init.normal_(self.predictor.weight, std=0.01)
         nn.init.zeros_(self.predictor.bias)
         for group in schema.groups:
-            if not group.is_single:
+            if not group.is_single and not class_prior:
                 # Most labels of a multi-label group are absent: begin there, as for rare classes (arXiv 1708.02002).
                 bias = self.predictor.bias[schema.slice(group.name)]
                 nn.init.constant_(bias, -math.log(max(group.num_labels - 1, 1)))
-        # Not in the checkpoint: both follow from the schema and the class mode.
+        # Not in the checkpoint: they follow from the schema and the class mode.
         self.register_buffer("class_parts", torch.tensor(class_parts, dtype=torch.int64), persistent=False)
         self.register_buffer("applicable", torch.from_numpy(schema.applicable), persistent=False)
+        self.register_buffer("possible", torch.from_numpy(schema.possible), persistent=False)
 
     @classmethod
     def from_config(cls, cfg, input_shape: ShapeSpec) -> dict:
         node = cfg.MODEL.ROI_ATTRIBUTE_HEAD
         schema = AttributeSchema.from_config(cfg)
+        options = {name.lower(): value for name, value in node.LOSS.items()}
         return {
             "input_shape": input_shape,
             "schema": schema,
@@ -154,49 +154,81 @@ class AttributeHead(nn.Module):
             "fc_dims": [node.FC_DIM] * node.NUM_FC,
             "norm": node.NORM,
             "loss_weight": node.LOSS_WEIGHT,
-            "group_weights": node.GROUP_WEIGHTS,
+            "criterion": AttributeCriterion(schema, group_weights=node.GROUP_WEIGHTS, **options),
+            "class_embed_dim": node.CLASS_EMBED_DIM,
+            "class_prior": node.CLASS_PRIOR,
+            "mask_impossible": node.MASK_IMPOSSIBLE,
         }
 
-    def layers(self, x: Tensor) -> Tensor:
-        """float (R, C, H, W) pooled features to float (R, L) logits."""
-        return self.predictor(self.trunk(x).flatten(start_dim=1))
+    @property
+    def needs_label_counts(self) -> bool:
+        """Whether :meth:`set_label_counts` makes a difference."""
+        return self.prior is not None
+
+    def set_label_counts(self, yes, known) -> None:
+        """Give the counts of the training set; see :meth:`LabelPrior.set_counts`. Checkpoints keep them."""
+        if self.prior is not None:
+            self.prior.set_counts(yes, known)
+
+    def layers(self, x: Tensor, classes: Tensor) -> Tensor:
+        """float (R, C, H, W) or (R, C) features, and int64 (R,) classes (K: unknown), to float (R, L) logits."""
+        if x.dim() == 2:
+            x = x[:, :, None, None]
+        x = self.trunk(x).flatten(start_dim=1)
+        if self.class_embedding is not None:
+            x = torch.cat([x, self.class_embedding(classes).to(x.dtype)], dim=1)
+        logits = self.predictor(x)
+        return logits + self.prior.class_logits()[classes] if self.class_prior else logits
 
     def forward(self, x: Tensor, instances: list[Instances]):
         """
         Args:
-            x: float (R, C, H, W), the RoIs of all images in order.
-            instances: N Instances. In training the foreground proposals, with `gt_attributes`; in test those to
-                describe, with `pred_classes` and, where the garment's part is known, `parts`.
+            x: float (R, C, H, W) or (R, C), the RoIs of all images in order.
+            instances: N Instances. In training the foreground proposals, with `gt_classes` and `gt_attributes`; in
+                test those to describe, with `pred_classes` and, where the garment's part is known, `parts`.
 
         Returns:
             A dict of losses in training. In test the instances, with `pred_attributes` float (N, L).
         """
-        logits = self.layers(x)
+        classes, parts = self._classes_and_parts(instances)
+        logits = self.layers(x, classes)
+        if self.training:
+            return {"loss_attribute": self.losses(logits, parts, instances) * self.loss_weight}
+        scores = self.scores(logits, parts)
+        for image, row in zip(instances, scores.split([len(i) for i in instances]), strict=True):
+            image.pred_attributes = row
+        return instances
+
+    def _classes_and_parts(self, instances: list[Instances]) -> tuple[Tensor, Tensor]:
+        """int64 (R,) each: classes, K where unknown or background; and parts, that of class 0 for background."""
+        name = "gt_classes" if self.training else "pred_classes"
+        classes = torch.cat([getattr(i, name) for i in instances])
+        num_classes = len(self.class_parts)
+        parts = self.class_parts[classes.clamp(max=num_classes - 1)]
         if not self.training:
-            self.inference(logits, instances)
-            return instances
-        return {"loss_attribute": self.losses(logits, instances)}
+            given = torch.cat([i.parts if i.has("parts") else self.class_parts[i.pred_classes] for i in instances])
+            # A class of another part stands in for an unknown one.
+            classes, parts = torch.where(given == parts, classes, num_classes), given
+        return classes, parts
 
-    def losses(self, logits: Tensor, instances: list[Instances]) -> Tensor:
-        """The weighted sum of the groups' losses, a scalar. Images without foreground carry no `gt_attributes`."""
-        rows = [x.gt_attributes for x in instances if len(x) > 0]
-        targets = torch.cat(rows) if rows else logits.new_empty((0, self.schema.num_labels), dtype=torch.int8)
+    def targets(self, instances: list[Instances]) -> Tensor:
+        """int8 (R, L). Images without a garment carry no `gt_attributes`: their rows are unknown."""
+        blank = self.applicable.new_full((1, self.schema.num_labels), UNKNOWN, dtype=torch.int8)
+        rows = [i.gt_attributes if i.has("gt_attributes") else blank.expand(len(i), -1) for i in instances]
+        return torch.cat(rows)
+
+    def losses(self, logits: Tensor, parts: Tensor, instances: list[Instances]) -> Tensor:
+        """The loss of float (R, L) logits, a scalar."""
+        targets = self.targets(instances)
         log_accuracy(logits, targets, self.schema)
-        losses = attribute_losses(logits, targets, self.schema)
-        weighted = [loss * weight for loss, weight in zip(losses.values(), self.group_weights, strict=True)]
-        return torch.stack(weighted).sum() * self.loss_weight
+        prior = None if self.prior is None else self.prior.labels()
+        return self.criterion(logits, targets, prior, self.possible[parts] if self.mask_impossible else None)
 
-    def inference(self, logits: Tensor, instances: list[Instances]) -> None:
-        """Set `pred_attributes`; groups that do not apply to the garment's part are 0."""
-        scores = attribute_probabilities(logits, self.schema)
-        for scores_per_image, instances_per_image in zip(
-            scores.split([len(x) for x in instances]), instances, strict=True
-        ):
-            if instances_per_image.has("parts"):
-                parts = instances_per_image.parts
-            else:
-                parts = self.class_parts[instances_per_image.pred_classes]
-            instances_per_image.pred_attributes = scores_per_image * self.applicable[parts]
+    def scores(self, logits: Tensor, parts: Tensor) -> Tensor:
+        """float (R, L): `pred_attributes`; groups that do not apply to the garment's part are 0."""
+        if self.mask_impossible:
+            logits = logits.masked_fill(~self.possible[parts], torch.finfo(logits.dtype).min)
+        return attribute_probabilities(logits, self.schema) * self.applicable[parts]
 
 
 def build_attribute_head(cfg, input_shape: ShapeSpec) -> nn.Module:

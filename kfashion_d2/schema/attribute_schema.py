@@ -206,6 +206,15 @@ class AttributeSchema:
                 rows[self.parts.index(part), self.slice(group.name)] = True
         return rows
 
+    @cached_property
+    def possible(self) -> np.ndarray:
+        """bool (P, L): whether a label can occur on a part; all True where its group does not apply."""
+        rows = ~self.applicable
+        for group in self.groups:
+            for part, ids in group.part_labels.items():
+                rows[self.parts.index(part), self.slice(group.name).start + np.array(ids, dtype=int)] = True
+        return rows
+
     def encode(self, attributes: Mapping[str, int | Sequence[int]], part: str) -> np.ndarray:
         """
         A garment's attributes as a row of labels.

@@ -20,9 +20,9 @@ def tiny_model(tiny_cfg):
     return build_model(tiny_cfg)
 
 
-def make_targets(garments, size=(128, 128)):
-    """Instances of (box, class, attributes) triples, with rows of the part-mode schema."""
-    schema = kfashion_schema().for_classes("part")
+def make_targets(garments, size=(128, 128), schema=None):
+    """Instances of (box, class, attributes) triples; the class is the part. Rows of the part-mode schema by default."""
+    schema = schema or kfashion_schema().for_classes("part")
     targets = Instances(size)
     targets.gt_boxes = Boxes(torch.tensor([g[0] for g in garments], dtype=torch.float32).reshape(-1, 4))
     targets.gt_classes = torch.tensor([g[1] for g in garments], dtype=torch.int64)
