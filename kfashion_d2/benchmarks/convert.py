@@ -20,7 +20,8 @@ from tabulate import tabulate
 from ..data.convert import convert_dataset
 from ..data.sources import find_sources
 from ..data.store import KFashionDataset
-from ..data.zip_reader import read_at, read_zip_uri
+from ..data.zip_index import read_zip_index
+from ..data.zip_reader import ZipPlace, read_at, read_zip_uri, zip_uri
 from .archive import make_archive
 
 __all__ = ["add_arguments", "run"]
@@ -141,9 +142,6 @@ def _reading(split: Path) -> str:
 
 def _images(folder: Path, count: int = 2000, size: int = 60_000) -> str:
     """Images of a usual size, stored in an archive, against the same as files; both from the page cache."""
-    from ..data.zip_index import read_zip_index
-    from ..data.zip_reader import ZipPlace, zip_uri
-
     rng = np.random.default_rng(0)
     content = [rng.bytes(size) for _ in range(count)]
     place = folder / "images"

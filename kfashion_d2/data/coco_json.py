@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import io
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,10 @@ from typing import Any
 from tqdm import tqdm
 
 from ..schema import UNKNOWN
+from .files import new_file
 from .store import KFashionDataset
 
-__all__ = ["write_coco_json"]
+__all__ = ["area", "write_coco_json"]
 
 
 def _annotations(dataset: KFashionDataset, image: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -23,8 +24,6 @@ def _annotations(dataset: KFashionDataset, image: dict[str, Any]) -> Iterator[di
     """
     class_parts = dataset.schema.class_parts(dataset.classes)
     for anno in image["annotations"]:
-        _, _, width, height = anno["bbox"]
-        polygon = anno["segmentation"]
         part = dataset.schema.parts.index(anno["part"])
         known = anno["category_id"] != UNKNOWN
         classes = [anno["category_id"]] if known else [c for c, p in enumerate(class_parts) if p == part]
@@ -33,15 +32,18 @@ def _annotations(dataset: KFashionDataset, image: dict[str, Any]) -> Iterator[di
                 "image_id": image["image_id"],
                 "category_id": class_id + 1,
                 "bbox": anno["bbox"],
-                "area": _area(polygon[0]) if anno["mask_valid"] else width * height,
+                "area": area(anno),
                 "iscrowd": int(not known),
-                "segmentation": polygon,
+                "segmentation": anno["segmentation"],
                 "mask_valid": anno["mask_valid"],
             }
 
 
-def _area(polygon: list[float]) -> float:
-    xs, ys = polygon[0::2], polygon[1::2]
+def area(anno: dict[str, Any]) -> float:
+    """Of the polygon, or of the box where there is no sound one; square pixels."""
+    if not anno["mask_valid"]:
+        return anno["bbox"][2] * anno["bbox"][3]
+    xs, ys = anno["segmentation"][0][0::2], anno["segmentation"][0][1::2]
     return abs(sum(xs[i - 1] * ys[i] - xs[i] * ys[i - 1] for i in range(len(xs)))) / 2
 
 
@@ -66,7 +68,5 @@ def write_coco_json(dataset: KFashionDataset, path: str | Path) -> None:
         "annotations": [{"id": i, **anno} for i, anno in enumerate(annotations, start=1)],
         "categories": [{"id": i, "name": name.name, "korean": name.korean} for i, name in enumerate(names, start=1)],
     }
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with open(temporary, "w", encoding="utf-8") as file:
-        json.dump(coco, file, ensure_ascii=False)
-    os.replace(temporary, path)
+    with new_file(path) as file, io.TextIOWrapper(file, encoding="utf-8") as text:
+        json.dump(coco, text, ensure_ascii=False)

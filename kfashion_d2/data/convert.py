@@ -7,7 +7,6 @@ from: a run that was killed goes on there.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -22,8 +21,9 @@ from tqdm import tqdm
 
 from ..schema import AttributeSchema, kfashion_schema
 from .annotation import Problem
+from .files import replace_folder, store_hash, write_atomically
 from .same_ids import RefusedError, drop_duplicates, note_shared_ids
-from .shard import Job, ShardConverter, ShardResult, problem_line, write_atomically
+from .shard import Job, ShardConverter, ShardResult, problem_line
 from .sources import SourceIndex, find_sources
 from .store import FORMAT
 
@@ -97,7 +97,7 @@ def convert_dataset(
         _finish_split(converter, results[name], index, os.path.relpath(root, output / name))
     _write_problems(output / ".problems.jsonl.tmp", converters, results, extra, notes)
     for name, converter in converters.items():
-        _replace(converter.folder / "shards", output / name)
+        replace_folder(converter.folder / "shards", output / name)
         shutil.rmtree(converter.folder)
     os.replace(output / ".problems.jsonl.tmp", output / "problems.jsonl")
     write_atomically(output / "summary.json", (json.dumps(summary, indent=2, ensure_ascii=False) + "\n").encode())
@@ -158,7 +158,7 @@ def _finish_split(converter: ShardConverter, results: list[ShardResult], index: 
     meta = {
         "format": FORMAT,
         "schema": _schema_facts(converter.schema),
-        "store_hash": hashlib.sha256("".join(result.sha256 for result in results).encode()).hexdigest(),
+        "store_hash": store_hash(result.sha256 for result in results),
         "image_root": image_root.replace(os.sep, "/"),
         "zips": [archive._asdict() for archive in index.archives],
         "rows": [result.counts["images_out"] for result in results],
@@ -177,16 +177,6 @@ def _total(results: list[ShardResult]) -> dict[str, int]:
     for result in results:
         total.update(result.counts)
     return {key: total[key] for key in COUNTS}
-
-
-def _replace(new: Path, old: Path) -> None:
-    if old.exists():
-        retired = old.with_name(f".{old.name}.old.partial")
-        os.rename(old, retired)
-        os.rename(new, old)
-        shutil.rmtree(retired)
-    else:
-        os.rename(new, old)
 
 
 def _write_problems(

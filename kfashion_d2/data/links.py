@@ -22,7 +22,6 @@ import pyarrow.compute as pc
 from tqdm import tqdm
 
 from .plain import read_image_bytes
-from .split_writer import iter_shards
 from .store import KFashionDataset
 from .zip_reader import ZipChangedError
 
@@ -119,7 +118,7 @@ def _codes(texts: pa.Array) -> np.ndarray:
 
 
 def _look_codes(datasets: Sequence[KFashionDataset]) -> np.ndarray:
-    names = [batch.column("original_file_name") for dataset in datasets for batch in iter_shards(dataset)]
+    names = [batch.column("original_file_name") for batch in _batches(datasets)]
     joined = pa.chunked_array(names, pa.string()).combine_chunks()
     looks = pc.struct_field(pc.extract_regex(joined, LOOK), "look")
     return _codes(looks)
@@ -211,7 +210,7 @@ def _warn_of_unread(names: list[str], digests: list[bytes | None]) -> None:
 
 def _batches(datasets: Sequence[KFashionDataset]) -> Iterator[pa.RecordBatch]:
     for dataset in datasets:
-        yield from iter_shards(dataset)
+        yield from (shard.batch for shard in dataset.shards())
 
 
 def _map(function: Callable[[str], Any], names: list[str], workers: int, desc: str) -> list[Any]:

@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from .annotation import Problem
-from .shard import ShardConverter, ShardResult, write_table
+from .files import write_table
+from .shard import ShardConverter, ShardResult
 from .store import FILE_FIELDS
 
 __all__ = ["RefusedError", "drop_duplicates", "note_shared_ids"]

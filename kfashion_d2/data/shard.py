@@ -24,11 +24,12 @@ import pyarrow as pa
 from ..schema import AttributeSchema
 from .annotation import Problem, parse_annotation
 from .batch import BatchParser
+from .files import write_atomically, write_table
 from .sources import NO_ID, Archive, Places, stem_id, stem_of
 from .store import FILE_FIELDS, FORMAT, arrow_schema, records_to_table
 from .zip_reader import ZipEntryError, read_at
 
-__all__ = ["Job", "ShardConverter", "ShardResult", "problem_line", "write_atomically", "write_table"]
+__all__ = ["Job", "ShardConverter", "ShardResult", "problem_line"]
 
 _NO_BREAK_SPACE = re.compile(rb"\xc2\xa0|\\u00[aA]0")
 BATCH_SIZE = 512  # annotations whose parsed JSON is in memory at a time
@@ -95,23 +96,6 @@ def _load_json(data: bytes) -> tuple[Any, bool]:
             return json.loads(data), False
         except (ValueError, RecursionError):
             raise _UnreadableError("not JSON") from None
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_bytes(data)
-    os.replace(temporary, path)
-
-
-def write_table(path: Path, table: pa.Table) -> str:
-    """An Arrow file of one record batch, there as a whole or not at all. Returns its SHA-256."""
-    batches = table.combine_chunks().to_batches() or [pa.RecordBatch.from_pylist([], schema=table.schema)]
-    temporary = path.with_name(f".{path.name}.tmp")
-    with pa.OSFile(str(temporary), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
-        writer.write_batch(batches[0])
-    digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
-    os.replace(temporary, path)
-    return digest
 
 
 @contextmanager
@@ -189,11 +173,10 @@ class ShardConverter:
         for places in (job.labels, job.images):
             digest.update("\0".join(places.paths).encode("utf-8", "surrogatepass"))
             digest.update(np.ascontiguousarray(places.numbers).tobytes())
-        if self.check_images or (job.labels.numbers[:, 0] < 0).any():
-            for places in (job.labels, job.images) if self.check_images else (job.labels,):
-                for path, number in zip(places.paths, places.numbers[:, 0].tolist(), strict=True):
-                    if number < 0 and path:
-                        digest.update(self._stamp(path))
+        for places in (job.labels, job.images) if self.check_images else (job.labels,):
+            for path, number in zip(places.paths, places.numbers[:, 0].tolist(), strict=True):
+                if number < 0 and path:  # an archive's stamp is among the archives
+                    digest.update(self._stamp(path))
         return digest.hexdigest()
 
     def _stamp(self, path: str) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -14,18 +13,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from .files import replace_folder, store_hash, write_table
 from .store import FORMAT, KFashionDataset
 
-__all__ = ["iter_shards", "select_rows", "write_split"]
+__all__ = ["select_rows", "write_split"]
 
 ROWS = 4096  # images a shard
-
-
-def iter_shards(dataset: KFashionDataset) -> Iterator[pa.RecordBatch]:
-    """The columns of a split, shard by shard, memory-mapped."""
-    for number in range(len(dataset.meta["rows"])):
-        with pa.memory_map(str(dataset.split_dir / f"shard-{number:05d}.arrow")) as source:
-            yield pa.ipc.open_file(source).get_batch(0)
 
 
 def select_rows(datasets: Iterable[KFashionDataset], keep: np.ndarray) -> Iterator[pa.Table]:
@@ -37,7 +30,8 @@ def select_rows(datasets: Iterable[KFashionDataset], keep: np.ndarray) -> Iterat
     """
     start = 0
     for dataset in datasets:
-        for batch in iter_shards(dataset):
+        for shard in dataset.shards():
+            batch = shard.batch
             kept = keep[start : start + batch.num_rows]
             start += batch.num_rows
             if kept.any():
@@ -63,20 +57,18 @@ def write_split(
     partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     partial.mkdir(parents=True)
     rows: list[int] = []
-    garments, digest = 0, hashlib.sha256()
+    hashes: list[str] = []
+    garments = 0
     try:
         for table in _of_size(tables, ROWS):
-            path = partial / f"shard-{len(rows):05d}.arrow"
-            with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
-                writer.write_batch(table.combine_chunks().to_batches()[0])
-            digest.update(path.read_bytes())
+            hashes.append(write_table(partial / f"shard-{len(rows):05d}.arrow", table))
             rows.append(table.num_rows)
             garments += pc.sum(pc.list_value_length(table["part"])).as_py() or 0
         images = sum(rows)
         meta = {
             "format": FORMAT,
             "schema": like["schema"],
-            "store_hash": digest.hexdigest(),
+            "store_hash": store_hash(hashes),
             "image_root": os.path.relpath(Path(image_root).resolve(), folder).replace(os.sep, "/"),
             "zips": like["zips"],
             "rows": rows,
@@ -88,11 +80,7 @@ def write_split(
             "garments_dropped": 0,
         }
         (partial / "meta.json").write_text(json.dumps(meta, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        retired = folder.with_name(f".{folder.name}.old.partial")
-        if folder.exists():
-            os.rename(folder, retired)
-        os.rename(partial, folder)
-        shutil.rmtree(retired, ignore_errors=True)
+        replace_folder(partial, folder)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise

@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.compute as pc
 from tqdm import tqdm
 
-from .export.common import new_file
+from ..schema import CATEGORY_GROUP
+from . import statistics
+from .files import new_file
 from .links import KINDS, connected_groups, find_links
-from .split_writer import iter_shards, select_rows, write_split
+from .split_writer import select_rows, write_split
 from .store import KFashionDataset
 
 SIZE_WEIGHT = 30.0  # of the sizes of the splits against one label
@@ -161,29 +162,14 @@ def image_labels(datasets: Sequence[KFashionDataset]) -> tuple[np.ndarray, np.nd
     Returns:
         rows (int64) and labels (int64) of every known label of every image, each pair once, in the order of the rows.
     """
-    keys, start = [], 0
     schema = datasets[0].schema
-    width = schema.num_labels + len(schema.categories) + len(schema.styles)
-    for dataset in datasets:
-        for batch in iter_shards(dataset):
-            garment_rows = pc.list_parent_indices(batch.column("part")).to_numpy()
-            columns = [(np.arange(batch.num_rows), batch.column("style").to_numpy(), schema.num_labels)]
-            columns.append(
-                (garment_rows, batch.column("category").flatten().to_numpy(), width - len(schema.categories))
-            )
-            for group in schema.groups:
-                if f"attribute/{group.name}" not in batch.schema.names:
-                    continue  # the category, in part mode
-                values, rows = batch.column(f"attribute/{group.name}").flatten(), garment_rows
-                if not group.is_single:
-                    rows = garment_rows[pc.list_parent_indices(values).to_numpy()]
-                    values = values.flatten()
-                columns.append((rows, values.to_numpy(), schema.slice(group.name).start))
-            found = [(rows[ids >= 0] + start) * width + ids[ids >= 0] + base for rows, ids, base in columns]
-            keys.append(np.unique(np.concatenate(found)))
-            start += batch.num_rows
-    joined = np.concatenate([*keys, np.zeros(0, np.int64)]).astype(np.int64)
-    return joined // width, joined % width
+    names = [*(name for name in schema.group_names if name != CATEGORY_GROUP), "style", CATEGORY_GROUP]
+    starts = np.cumsum([0, *(len(dataset) for dataset in datasets)])
+    found = [statistics.image_labels(dataset, names) for dataset in datasets]
+    rows = np.concatenate([own + start for (own, _), start in zip(found, starts, strict=False)])
+    labels = np.concatenate([labels for _, labels in found])
+    order = np.lexsort((labels, rows))
+    return rows[order], labels[order]
 
 
 def assign_groups(

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from ...schema import UNKNOWN
+from ..coco_json import area
 from ..store import KFashionDataset
-from .common import area, attributes_in_words, iter_images, relative_name, require_classes, write_object
+from .common import attributes_in_words, iter_images, named_classes, relative_name, require_classes, write_object
 
 __all__ = ["coco_annotations", "coco_images", "export_coco"]
 
@@ -74,8 +75,6 @@ def export_coco(dataset: KFashionDataset, output: str | Path) -> Path:
     """
     require_classes(dataset)
     schema = dataset.schema
-    names = schema.thing_classes(dataset.classes)
-    parts = [schema.parts.labels[i].name for i in schema.class_parts(dataset.classes)]
     write_object(
         output,
         {
@@ -86,7 +85,7 @@ def export_coco(dataset: KFashionDataset, output: str | Path) -> Path:
             },
             "categories": [
                 {"id": i, "name": name.name, "supercategory": part, "korean": name.korean}
-                for i, (name, part) in enumerate(zip(names, parts, strict=True), start=1)
+                for i, (name, part) in enumerate(named_classes(dataset), start=1)
             ],
             "images": lambda: coco_images(dataset),
             "annotations": lambda: coco_annotations(dataset),

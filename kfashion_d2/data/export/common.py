@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import orjson
 from tqdm import tqdm
 
-from ...schema import UNKNOWN, AttributeSchema
+from ...schema import UNKNOWN, AttributeSchema, Label
+from ..files import new_file
 from ..store import KFashionDataset
 
 CLASSES = "category_or_part"  # a garment of unknown category has a class too
@@ -24,6 +24,13 @@ def require_classes(dataset: KFashionDataset) -> None:
     """
     if dataset.classes != CLASSES:
         raise ValueError(f"classes={dataset.classes!r}: open the split with classes={CLASSES!r} to export it")
+
+
+def named_classes(dataset: KFashionDataset) -> list[tuple[Label, str]]:
+    """Every class with the name of its part."""
+    schema = dataset.schema
+    parts = [schema.parts.labels[i].name for i in schema.class_parts(dataset.classes)]
+    return list(zip(schema.thing_classes(dataset.classes), parts, strict=True))
 
 
 def iter_images(dataset: KFashionDataset, desc: str) -> Iterator[dict[str, Any]]:
@@ -50,28 +57,6 @@ def attributes_in_words(anno: dict[str, Any], schema: AttributeSchema) -> dict[s
         else:
             words[group.name] = None if UNKNOWN in value else [group.labels[i].name for i in value]
     return words
-
-
-def area(anno: dict[str, Any]) -> float:
-    """Of the polygon, or of the box where there is no sound one; square pixels."""
-    if not anno["mask_valid"]:
-        return anno["bbox"][2] * anno["bbox"][3]
-    xs, ys = anno["segmentation"][0][0::2], anno["segmentation"][0][1::2]
-    return abs(sum(xs[i - 1] * ys[i] - xs[i] * ys[i - 1] for i in range(len(xs)))) / 2
-
-
-@contextmanager
-def new_file(path: str | Path) -> Iterator[IO[bytes]]:
-    """A file that takes its name when it is complete."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            yield file
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_object(path: str | Path, values: dict[str, Any | Callable[[], Iterable[Any]]]) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..store import KFashionDataset
 from .coco import coco_annotations, coco_images
-from .common import require_classes, write_object
+from .common import named_classes, require_classes, write_object
 
 __all__ = ["export_fashionpedia"]
 
@@ -47,8 +47,6 @@ def export_fashionpedia(dataset: KFashionDataset, output: str | Path) -> Path:
     """
     require_classes(dataset)
     schema = dataset.schema
-    names = schema.thing_classes(dataset.classes)
-    parts = [schema.parts.labels[i].name for i in schema.class_parts(dataset.classes)]
     columns = [(group, label) for group in schema.groups for label in group.labels]
     write_object(
         output,
@@ -56,7 +54,7 @@ def export_fashionpedia(dataset: KFashionDataset, output: str | Path) -> Path:
             "info": {"description": f"K-Fashion, {dataset.split_dir.name}", "image_root": dataset.image_root},
             "categories": [
                 {"id": i, "name": name.name, "supercategory": part, "level": 2, "taxonomy_id": f"kfashion{i}"}
-                for i, (name, part) in enumerate(zip(names, parts, strict=True))
+                for i, (name, part) in enumerate(named_classes(dataset))
             ],
             "attributes": [
                 {"id": i, "name": label.name, "supercategory": group.name, "level": 1, "taxonomy_id": f"kfashion{i}"}

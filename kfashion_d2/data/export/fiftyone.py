@@ -16,8 +16,9 @@ from typing import Any
 
 import orjson
 
+from ..files import new_file
 from ..store import KFashionDataset
-from .common import attributes_in_words, iter_images, new_file, require_classes
+from .common import attributes_in_words, iter_images, require_classes
 
 __all__ = ["export_fiftyone"]
 

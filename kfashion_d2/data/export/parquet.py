@@ -16,9 +16,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ...schema import UNKNOWN
+from ..files import new_file
 from ..store import KFashionDataset
 from .coco import coco_images
-from .common import attributes_in_words, iter_images, new_file, require_classes
+from .common import attributes_in_words, iter_images, require_classes
 
 __all__ = ["NOT_APPLICABLE", "UNKNOWN_NAME", "export_parquet"]
 
