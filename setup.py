@@ -30,6 +30,7 @@ def version() -> str:
 
 
 SPLITS = ["imagehash>=4.3", "scipy>=1.10"]  # tools/split_data.py
+FACES = ["scikit-image>=0.22"]  # tools/analyze_data.py --blur-faces
 KOREAN = ["koreanize-matplotlib>=0.1.1"]  # only for its NanumGothic font files; it is never imported
 
 setup(
@@ -63,10 +64,12 @@ setup(
         "termcolor>=1.1",
     ],
     extras_require={
+        "faces": FACES,
         "korean": KOREAN,
         "splits": SPLITS,
         "vit": ["timm>=0.9"],
         "dev": [
+            *FACES,
             *KOREAN,
             *SPLITS,
             "pandas>=2.0",

@@ -14,6 +14,8 @@ SECOND_RING = [
     *FIRST_RING,
     "kfashion_d2.data.store",
     "kfashion_d2.data.convert",
+    "kfashion_d2.data.analysis",
+    "kfashion_d2.data.label_columns",
     "kfashion_d2.data.statistics",
     "kfashion_d2.data.coco_json",
     "kfashion_d2.data.coco_import",
@@ -34,6 +36,8 @@ SECOND_RING = [
     "kfashion_d2.visualization.drawing",
     "kfashion_d2.visualization.curves",
     "kfashion_d2.visualization.page",
+    "kfashion_d2.visualization.report",
+    "kfashion_d2.visualization.thumbnails",
 ]
 
 # What each part of the house may import of the others.

@@ -14,7 +14,7 @@ import numpy as np
 from ..schema import CATEGORY_GROUP, UNKNOWN, AttributeSchema
 from .store import KFashionDataset
 
-__all__ = ["class_ids", "image_labels", "label_counts"]
+__all__ = ["class_ids", "garment_labels", "image_labels", "label_counts"]
 
 
 def class_ids(dataset: KFashionDataset, shard: Any) -> np.ndarray:
@@ -27,7 +27,7 @@ def class_ids(dataset: KFashionDataset, shard: Any) -> np.ndarray:
     return categories
 
 
-def _garment_labels(shard: Any, name: str, num_garments: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def garment_labels(shard: Any, name: str, num_garments: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """
     A group of a shard.
 
@@ -66,7 +66,7 @@ def label_counts(dataset: KFashionDataset, schema: AttributeSchema) -> tuple[np.
         classes = class_ids(dataset, shard)  # -1 is the last row
         for group in schema.groups:
             columns = schema.slice(group.name)
-            is_known, garments, labels = _garment_labels(shard, group.name, len(classes))
+            is_known, garments, labels = garment_labels(shard, group.name, len(classes))
             np.add.at(yes, (classes[garments], columns.start + labels), 1)
             known[:, columns] += np.bincount(classes[is_known] % (num_classes + 1), minlength=num_classes + 1)[:, None]
     return yes, known
@@ -97,7 +97,7 @@ def image_labels(dataset: KFashionDataset, names: Sequence[str]) -> tuple[np.nda
         first = 0
         for shard in dataset.shards():
             counts = np.diff(shard.offsets)
-            _, garments, ids = _garment_labels(shard, name, int(counts.sum()))
+            _, garments, ids = garment_labels(shard, name, int(counts.sum()))
             pairs = (first + np.repeat(np.arange(len(counts)), counts)[garments]) * len(index_of) + ids
             pairs.sort(kind="stable")  # nearly sorted already: faster than np.unique
             pairs = pairs[np.diff(pairs, prepend=-1) != 0]

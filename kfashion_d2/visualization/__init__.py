@@ -11,9 +11,11 @@ __all__ = [
     "find_hangul_font",
     "garments_from_annotations",
     "garments_from_instances",
+    "make_thumbnails",
     "plot_training_curve",
     "read_training_log",
     "resolve_language",
+    "write_data_report",
     "write_demo_page",
 ]
 
@@ -28,9 +30,11 @@ __getattr__, __dir__ = lazy_exports(
         "find_hangul_font": ".fonts",
         "garments_from_annotations": ".garment",
         "garments_from_instances": ".garment",
+        "make_thumbnails": ".thumbnails",
         "plot_training_curve": ".curves",
         "read_training_log": ".curves",
         "resolve_language": ".fonts",
+        "write_data_report": ".report",
         "write_demo_page": ".page",
     },
 )

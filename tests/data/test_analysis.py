@@ -1,0 +1,202 @@
+import json
+import math
+
+import numpy as np
+import pytest
+
+from kfashion_d2.data import KFashionDataset, analyze_splits, convert_dataset, open_splits, pick_garments
+from kfashion_d2.data.cooccurrence import Cooccurrence
+from tests.data.test_annotation import LABELS, SQUARE, polygon, rect
+from tests.data.test_convert import with_id, write
+
+HOSTILE = "<script>alert(1)</script>"
+TRIANGLE = polygon((0, 0), (40, 0), (0, 80))  # half of its box
+
+
+def make_store(folder):
+    """Six annotations in two splits, with what is to be counted."""
+    data, train, val = folder / "data", "Training/모던", "Validation/모던"
+    write(data, f"{train}/1.json", with_id(1))
+    write(data, f"{train}/2.json", with_id(2, part="하의", labels={"색상": "레드"}, polygons=TRIANGLE, rects={}))
+    nothing = with_id(3, rects={}, polygons={}, labels={}, **{"이미지 파일명": "SS_001_02.jpg"})
+    nothing["데이터셋 정보"]["데이터셋 상세설명"]["라벨링"]["스타일"] = [{}]
+    write(data, f"{train}/3.json", nothing)
+    stray = {**SQUARE, "X좌표5": 0, "Y좌표5": 0}
+    details = {**LABELS, "넥라인": "브이\u00a0넥", "디테일": ["단추", "지퍼"], "서브색상": "블랙"}
+    write(data, f"{train}/4.json", with_id(4, labels=details, polygons=stray))
+    write(data, f"{val}/1.json", with_id(1, polygons={}, **{"이미지 높이": 200, "이미지 파일명": "SS_001_01.jpg"}))
+    write(data, f"{val}/5.json", with_id(5, labels={**LABELS, "카테고리": HOSTILE}, rects=rect(10, 20, 0, 61)))
+    convert_dataset(data, folder / "store")
+    return folder / "store"
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return make_store(tmp_path_factory.mktemp("analysis"))
+
+
+@pytest.fixture(scope="module")
+def summary(store):
+    return analyze_splits(open_splits(store), store / "problems.jsonl")
+
+
+def test_images_and_parts(summary):
+    train, val, total = summary["splits"]["train"], summary["splits"]["val"], summary["total"]
+    assert [(s["images"], s["garments"], s["images_without_garment"]) for s in (train, val, total)] == [
+        (4, 3, 1),
+        (2, 2, 0),
+        (6, 5, 1),
+    ]
+    assert train["part_combinations"] == {"top": 2, "nothing": 1, "bottom": 1}
+    assert total["parts"]["top"] == {"garments": 4, "images": 4}
+    assert total["garments_per_image"] == {"0": 1, "1": 5}
+    assert total["image_sizes"] == [{"width": 60, "height": 100, "count": 5}, {"width": 60, "height": 200, "count": 1}]
+    assert (total["styles"]["modern"], total["styles"]["unknown"], total["sub_styles"]["classic"]) == (5, 1, 5)
+    assert total["style_pairs"] == [{"style": "modern", "sub_style": "classic", "count": 5}]
+
+
+def test_labels_and_states(summary):
+    groups = summary["total"]["groups"]
+    assert groups["category"]["labels"]["t-shirt"] == {"top": 3}
+    # The value that is no category: the expert's key is there all the same, so that the neckline is none.
+    assert groups["category"]["states"]["top"] == {"labelled": 3, "none": 0, "unknown": 1, "not_applicable": 0}
+    assert groups["neckline"]["states"]["top"] == {"labelled": 1, "none": 3, "unknown": 0, "not_applicable": 0}
+    assert groups["neckline"]["states"]["bottom"] == {"labelled": 0, "none": 0, "unknown": 0, "not_applicable": 1}
+    assert groups["detail"]["states"]["bottom"] == {"labelled": 0, "none": 0, "unknown": 1, "not_applicable": 0}
+    assert groups["detail"]["labels"]["button"] == groups["detail"]["labels"]["zipper"] == {"top": 1}
+    assert groups["color"]["labels"]["red"] == {"bottom": 1}
+    assert "none" not in groups["neckline"]["labels"]
+    assert groups["sub_color"]["states"]["top"] == {"labelled": 1, "none": 3, "unknown": 0, "not_applicable": 0}
+
+
+def test_boxes_and_polygons(summary):
+    total = summary["total"]
+    # Four tops of 40 x 60 (the one without polygon has its rect: 41 x 61), a bottom of 40 x 80.
+    assert total["boxes"]["by_size"] == {"small": 0, "medium": 5, "large": 0}
+    assert total["boxes"]["width"]["percentiles"]["50"] == 40
+    assert total["boxes"]["height"]["counts"]["bottom"][80 // 20] == 1
+    assert sum(total["boxes"]["aspect_ratio"]["counts"]["top"]) == 4
+    assert total["polygons"]["sound"] == 4
+    assert sum(total["polygons"]["vertices"]["counts"]["top"]) == 3
+    fill = total["polygons"]["fill"]
+    assert fill["counts"]["bottom"][fill["edges"].index(0.5)] == 1
+    assert fill["counts"]["top"][-1] == 3  # a square fills its box
+
+
+def test_faults(summary):
+    answers = {a["question"].split(" (")[0]: (a["count"], a["share"]) for a in summary["answers"]}
+    assert answers["rect without area"] == (1, 1 / 5)
+    assert answers["polygon ends in stray"] == (1, 1 / 5)
+    assert answers["annotations with a no-break space"] == (1, 1 / 6)
+    assert answers["garments whose category is unknown"] == (2, 2 / 5)
+    assert answers["garments with a sound polygon"] == (4, 4 / 5)
+    problems = {p["reason"]: p for p in summary["problems"]}
+    assert problems["no polygon"]["examples"][0]["path"].endswith("1.json")
+    assert problems["unknown value"]["values"] == [[HOSTILE, 1]]
+    assert problems["unknown value"]["splits"] == {"val": 1}
+    assert problems["id also in split train"]["count"] == 1
+
+
+def test_duplicates(summary):
+    assert summary["duplicates"]["within"]["train"] == {
+        "names_shared": 1,  # a.jpg
+        "images_sharing": 3,
+        "looks": 1,
+        "images_of_looks": 1,
+    }
+    assert summary["duplicates"]["across"] == [{"splits": ["train", "val"], "ids": 1, "names": 1, "looks": 1}]
+
+
+def test_sums_close(demo_store):
+    """On the drawn set, faults included; and a JSON file holds it."""
+    splits = open_splits(demo_store)
+    summary = analyze_splits(splits, demo_store / "problems.jsonl")
+    assert json.loads(json.dumps(summary, allow_nan=False)) == summary
+    converted = {(p["reason"], p["action"], p["of"]): p["count"] for p in _converted(demo_store)["problems"]}
+    assert {(p["reason"], p["action"], p["of"]): p["count"] for p in summary["problems"]} == converted
+    for counted in (summary["total"], *summary["splits"].values()):
+        assert sum(counted["part_combinations"].values()) == counted["images"] == sum(counted["styles"].values())
+        assert sum(counted["sub_styles"].values()) == counted["images"]
+        assert sum(int(n) * images for n, images in counted["garments_per_image"].items()) == counted["garments"]
+        assert sum(counted["boxes"]["by_size"].values()) == counted["garments"] > 0
+        for group in counted["groups"].values():
+            for part, states in group["states"].items():
+                assert sum(states.values()) == counted["parts"][part]["garments"]
+    for split, dataset in splits.items():
+        assert summary["splits"][split]["garments"] == dataset.num_garments.sum()
+
+
+def _converted(folder):
+    return json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+
+
+def test_labels_equal_a_loop_over_the_dicts(demo_store):
+    dataset = KFashionDataset(demo_store / "train")
+    summary = analyze_splits({"train": dataset})
+    assert summary["problems"] is None
+    expected: dict = {}
+    for i in range(len(dataset)):
+        for anno in dataset[i]["annotations"]:
+            for group in dataset.schema.groups:
+                value = anno["attributes"].get(group.name, -1)
+                for label in [value] if group.is_single else value if value != -1 else []:
+                    if label >= 0 and label != group.none_index:
+                        key = (group.name, group.labels[label].name, anno["part"])
+                        expected[key] = expected.get(key, 0) + 1
+    groups = summary["total"]["groups"]
+    found = {
+        (group, label, part): count
+        for group in dataset.schema.group_names
+        for label, parts in groups[group]["labels"].items()
+        for part, count in parts.items()
+    }
+    assert found == expected
+
+
+def test_pairs_worked_out_by_hand():
+    # Two groups of two labels (0 and 1; 2 and 3), five rows; of the last the second group is unknown.
+    pairs = Cooccurrence(np.array([0, 0, 1, 1]))
+    labels = np.array([[1, 0, 1, 0], [1, 0, 1, 0], [0, 1, 1, 0], [0, 1, 0, 1], [1, 0, 0, 0]], dtype=bool)
+    known = np.array([[1, 1], [1, 1], [1, 1], [1, 1], [1, 0]], dtype=bool)
+    for rows in (slice(0, 2), slice(2, 5)):
+        pairs.add(labels[rows], known[rows])
+    first, second = pairs.strongest(num=5, least=1)
+    # 1 and 3: together once in four rows; 1 twice, 3 once: lift 1/4 / (2/4 * 1/4) = 2, NPMI ln 2 / ln 4.
+    assert first[:5] == (1, 3, 1, 0.25, 2.0) and math.isclose(first.npmi, 0.5, abs_tol=1e-8)
+    # 0 and 2: twice in four; 0 twice where the second group is known, 2 thrice: lift 2/4 / (2/4 * 3/4) = 4/3.
+    assert second[:4] == (0, 2, 2, 0.5) and math.isclose(second.lift, 4 / 3)
+    assert math.isclose(second.npmi, math.log(4 / 3) / math.log(2), abs_tol=1e-8)
+    assert [pair[:2] for pair in pairs.strongest(num=5, least=2)] == [(0, 2)]
+
+
+def test_garments_are_picked_by_seed_and_have_the_label(demo_store):
+    splits = open_splits(demo_store)
+    datasets, schema = list(splits.values()), splits["train"].schema
+    picked = pick_garments(datasets, 2, seed=5)
+    assert picked == pick_garments(datasets, 2, seed=5) != pick_garments(datasets, 2, seed=6)
+    assert {dataset for garments in picked.values() for dataset, _, _ in garments} == {0, 1}
+    assert ("neckline", "none") not in picked
+    for (group, label), garments in picked.items():
+        assert 1 <= len(garments) <= 2
+        for dataset, image, garment in garments:
+            record = datasets[dataset][image]
+            anno = record["annotations"][garment]
+            if group == "style":
+                assert schema.styles.labels[record["style"]] == label
+            elif group == "category":
+                assert schema.categories.labels[anno["category_id"]] == label
+            else:
+                value = anno["attributes"][group]
+                ids = [value] if isinstance(value, int) else value
+                assert label in [schema.group(group).labels[i] for i in ids]
+
+
+def test_one_split_alone_and_none(store, tmp_path):
+    assert list(open_splits(store / "val")) == ["val"]
+    with pytest.raises(FileNotFoundError, match=r"convert_kfashion\.py"):
+        open_splits(tmp_path)
+    with pytest.raises(ValueError, match="no split"):
+        analyze_splits({})
+    (tmp_path / "problems.jsonl").write_text('{"split": "val"}\n')
+    with pytest.raises(ValueError, match=r"problems\.jsonl, line 1 "):
+        analyze_splits(open_splits(store), tmp_path / "problems.jsonl")
