@@ -15,7 +15,7 @@ import sys
 from detectron2.data import DatasetCatalog
 from detectron2.utils.logger import setup_logger
 
-from kfashion_d2.data import KFashionDataset
+from kfashion_d2.data import KFashionDataset, read_image_bytes
 from kfashion_d2.engine import setup_config
 from kfashion_d2.schema import CLASS_MODES, AttributeSchema
 from kfashion_d2.visualization import draw_dataset
@@ -59,6 +59,7 @@ def main():
             num=args.num,
             seed=args.seed,
             language=args.language,
+            read_bytes=read_image_bytes,
         )
     except (ValueError, OSError) as error:
         sys.exit(f"visualize_data.py: error: {error}")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,14 @@ def save_picture(image: np.ndarray, path: str | Path) -> None:
     Image.fromarray(image).save(path, **options)
 
 
-def _read(record: Mapping[str, Any]) -> np.ndarray:
+def _read_file(file_name: str) -> bytes:
+    return Path(file_name).read_bytes()
+
+
+def _read(record: Mapping[str, Any], read_bytes: Callable[[str], bytes]) -> np.ndarray:
     if not record["file_name"]:
         raise ValueError("it has labels alone")
-    with Image.open(record["file_name"]) as file:
+    with Image.open(io.BytesIO(read_bytes(record["file_name"]))) as file:
         image = np.asarray(ImageOps.exif_transpose(file).convert("RGB"))
     height, width = image.shape[:2]
     if (height, width) != (record["height"], record["width"]):
@@ -47,6 +52,7 @@ def draw_dataset(
     seed: int = 0,
     language: str = "en",
     columns: int = 4,
+    read_bytes: Callable[[str], bytes] = _read_file,
 ) -> list[Path]:
     """
     Draw images of a dataset, picked at random, into files ``<place in the dataset>-<stem>.jpg``, and all of them into
@@ -59,6 +65,8 @@ def draw_dataset(
         num: how many; all where the dataset has fewer.
         seed: equal seeds pick equal images.
         language, columns: see :func:`draw_instances` and :func:`contact_sheet`.
+        read_bytes: a dict's `file_name` to the file's content; give `kfashion_d2.data.read_image_bytes` for images
+            inside archives.
 
     Returns:
         list[Path]: the pictures in the dataset's order, the contact sheet last.
@@ -76,7 +84,7 @@ def draw_dataset(
     for index in tqdm(picked, desc="drawing", unit="image"):
         record = dataset[index]
         try:
-            image = _read(record)
+            image = _read(record, read_bytes)
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             logger.warning("left out image %d, %s: %s", index, record["file_name"], error)
             continue

@@ -1,6 +1,8 @@
+import io
 import logging
 import runpy
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +10,9 @@ import pytest
 from PIL import Image
 
 from kfashion_d2.config import get_config_file
-from kfashion_d2.data import KFashionDataset
+from kfashion_d2.data import KFashionDataset, read_image_bytes
+from kfashion_d2.data.zip_index import read_zip_index
+from kfashion_d2.data.zip_reader import ZipPlace, zip_uri
 from kfashion_d2.schema import kfashion_schema
 from kfashion_d2.visualization import draw_dataset
 
@@ -121,3 +125,19 @@ def test_the_tool_says_what_is_wrong_in_one_line(tmp_path, monkeypatch):
     with pytest.raises(SystemExit) as exit_info:
         run_tool(monkeypatch, "--output", tmp_path / "out")
     assert exit_info.value.code == 2
+
+
+def test_draws_images_inside_an_archive(tmp_path):
+    content = io.BytesIO()
+    Image.new("RGB", (640, 640), (0, 120, 40)).save(content, "PNG")
+    archive = tmp_path / "images.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("스트리트/7.png", content.getvalue())
+    (entry,) = read_zip_index(archive)
+    stat = archive.stat()
+    uri = zip_uri(str(archive), entry.name, ZipPlace(*entry[1:5], stat.st_size, stat.st_mtime_ns))
+    record = {"file_name": uri, "height": 640, "width": 640, "annotations": []}
+    names = SCHEMA.thing_classes("category")
+    files = draw_dataset([record], tmp_path / "out", schema=SCHEMA, class_names=names, read_bytes=read_image_bytes)
+    assert files[0].name == "000000-7.jpg"
+    np.testing.assert_allclose(np.asarray(Image.open(files[0]))[200, 200], [0, 120, 40], atol=3)
