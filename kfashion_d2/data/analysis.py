@@ -17,7 +17,7 @@ from tqdm import tqdm
 from ..schema import AttributeSchema
 from .cooccurrence import Cooccurrence
 from .label_columns import STYLE_GROUP, LabelColumns
-from .problem_counts import count_problems, count_shared_names
+from .problem_counts import count_problems, count_read, count_shared_names
 from .split_counts import SplitCounts
 from .store import KFashionDataset
 
@@ -239,7 +239,7 @@ QUESTIONS = {  # -> the reason in problems.jsonl, of garments
 def _answers(
     total: dict[str, Any], problems: list[dict[str, Any]] | None, splits: Mapping[str, KFashionDataset]
 ) -> list[dict[str, Any]]:
-    read = {of: sum(dataset.meta.get(of, 0) for dataset in splits.values()) for of in ("annotations", "garments")}
+    read = count_read(splits)
     unknown = sum(states["unknown"] for states in total["groups"]["category"]["states"].values())
     asked = [
         ("garments whose category is unknown (no expert saw them)", unknown, "garments kept", total["garments"]),

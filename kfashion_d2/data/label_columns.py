@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..schema import CATEGORY_GROUP, AttributeSchema, Label
-from .statistics import garment_labels
+from .statistics import garment_labels, has_file
 from .store import KFashionDataset
 
 __all__ = ["STYLE_GROUP", "LabelColumns", "pick_garments"]
@@ -90,10 +90,9 @@ def pick_garments(
             counts = np.diff(shard.offsets)
             images = np.repeat(np.arange(len(counts)), counts)
             boxes = np.asarray(shard.boxes.values).reshape(-1, 4)
-            has_image = np.diff(np.asarray(shard.texts["file_name"].offsets)[: len(counts) + 1]) > 0
             chances = np.random.default_rng([seed, place, number]).random(len(images))
             order = np.argsort(chances)
-            order = order[(boxes[order, 2:].min(axis=1) >= LEAST_SIDE) & has_image[images[order]]]
+            order = order[(boxes[order, 2:].min(axis=1) >= LEAST_SIDE) & has_file(shard)[images[order]]]
             labels = columns.read(shard)[0][order]
             for column in np.flatnonzero(labels.any(axis=0) & ~columns.none):
                 rows = order[np.flatnonzero(labels[:, column])[:num]]

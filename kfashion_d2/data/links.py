@@ -25,7 +25,7 @@ from .plain import read_image_bytes
 from .store import KFashionDataset
 from .zip_reader import ZipChangedError
 
-__all__ = ["KINDS", "Links", "connected_groups", "find_links", "near_pairs"]
+__all__ = ["KINDS", "Links", "connected_groups", "find_links", "look_names", "near_pairs"]
 
 logger = logging.getLogger(__name__)
 
@@ -119,9 +119,12 @@ def _codes(texts: pa.Array) -> np.ndarray:
 
 def _look_codes(datasets: Sequence[KFashionDataset]) -> np.ndarray:
     names = [batch.column("original_file_name") for batch in _batches(datasets)]
-    joined = pa.chunked_array(names, pa.string()).combine_chunks()
-    looks = pc.struct_field(pc.extract_regex(joined, LOOK), "look")
-    return _codes(looks)
+    return _codes(look_names(pa.chunked_array(names, pa.string())))
+
+
+def look_names(names: pa.ChunkedArray) -> pa.Array:
+    """`PREFIX_NNN` of each original file name; null where it has another form."""
+    return pc.struct_field(pc.extract_regex(names.combine_chunks(), LOOK), "look")
 
 
 def near_pairs(hashes: np.ndarray, max_distance: int) -> tuple[np.ndarray, np.ndarray]:

@@ -13,10 +13,10 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .links import LOOK
+from .links import look_names
 from .store import KFashionDataset
 
-__all__ = ["count_problems", "count_shared_names"]
+__all__ = ["count_problems", "count_read", "count_shared_names"]
 
 NUM_EXAMPLES, NUM_VALUES = 5, 20
 MOST_VALUES = 100_000  # different ones of a reason that are counted: what is free text must not fill the memory
@@ -26,6 +26,11 @@ MOST_CHARACTERS = 80  # of a value
 def _short(value: Any) -> str:
     text = value if isinstance(value, str) else orjson.dumps(value, default=str).decode()
     return text if len(text) <= MOST_CHARACTERS else text[: MOST_CHARACTERS - 1] + "…"
+
+
+def count_read(splits: Mapping[str, KFashionDataset]) -> dict[str, int]:
+    """`annotations` and `garments` that the conversion read, those that it dropped too."""
+    return {of: sum(dataset.meta.get(of, 0) for dataset in splits.values()) for of in ("annotations", "garments")}
 
 
 def count_problems(path: str | Path, splits: Mapping[str, KFashionDataset]) -> list[dict[str, Any]]:
@@ -63,12 +68,12 @@ def count_problems(path: str | Path, splits: Mapping[str, KFashionDataset]) -> l
             counts["splits"][split] += 1
             if key:
                 counts["keys"][key] += 1
-            if value is not None and (len(counts["values"]) < MOST_VALUES or _short(value) in counts["values"]):
-                counts["values"][_short(value)] += 1
+            shown = "" if value is None else _short(value)
+            if value is not None and (len(counts["values"]) < MOST_VALUES or shown in counts["values"]):
+                counts["values"][shown] += 1
             if len(counts["examples"]) < NUM_EXAMPLES:
-                shown = "" if value is None else _short(value)
                 counts["examples"].append({"path": entry["path"], "part": part, "key": key, "value": shown})
-    read = {of: sum(dataset.meta.get(of, 0) for dataset in splits.values()) for of in ("annotations", "garments")}
+    read = count_read(splits)
     problems = []
     for (reason, action, of), counts in found.items():
         count = counts["splits"].total()
@@ -88,7 +93,7 @@ def count_problems(path: str | Path, splits: Mapping[str, KFashionDataset]) -> l
     return sorted(problems, key=lambda problem: (-problem["count"], problem["reason"], problem["action"]))
 
 
-def _counted(texts: pa.ChunkedArray) -> tuple[pa.Array, np.ndarray]:
+def _counted(texts: pa.Array | pa.ChunkedArray) -> tuple[pa.Array, np.ndarray]:
     """The different texts, without null and empty ones, and how often each stands there."""
     counted = texts.filter(pc.fill_null(pc.not_equal(texts, ""), False)).value_counts()
     return counted.field("values"), counted.field("counts").to_numpy()
@@ -108,11 +113,7 @@ def count_shared_names(splits: Mapping[str, KFashionDataset]) -> dict[str, Any]:
         columns = [shard.batch.column("original_file_name") for shard in dataset.shards()]
         texts = pa.chunked_array(columns, pa.string())
         names[split], name_counts = _counted(texts)
-        looks[split], look_counts = _counted(
-            pa.chunked_array(
-                [pc.struct_field(pc.extract_regex(chunk, LOOK), "look") for chunk in texts.chunks], pa.string()
-            )
-        )
+        looks[split], look_counts = _counted(look_names(texts))
         ids[split] = np.unique(dataset.image_ids)
         shared = name_counts[name_counts > 1]
         within[split] = {

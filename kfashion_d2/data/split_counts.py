@@ -14,6 +14,7 @@ import numpy as np
 from ..schema import AttributeSchema
 from .cooccurrence import Cooccurrence
 from .label_columns import LabelColumns
+from .statistics import has_file
 
 __all__ = ["COLUMNS", "SplitCounts", "polygon_areas"]
 
@@ -85,8 +86,7 @@ class SplitCounts:
             np.stack([shard.images["width"], shard.images["height"]], axis=1), axis=0, return_counts=True
         )
         self.sizes.update(dict(zip(map(tuple, sizes.tolist()), numbers.tolist(), strict=True)))
-        ends = np.asarray(shard.texts["file_name"].offsets)[: len(counts) + 1]
-        self.without_image += int((np.diff(ends) == 0).sum())
+        self.without_image += int((~has_file(shard)).sum())
 
     def _add_labels(self, shard: Any, images: np.ndarray, parts: np.ndarray, num_images: int) -> None:
         labels, known = self.columns.read(shard)

@@ -14,7 +14,7 @@ import numpy as np
 from ..schema import CATEGORY_GROUP, UNKNOWN, AttributeSchema
 from .store import KFashionDataset
 
-__all__ = ["class_ids", "garment_labels", "image_labels", "label_counts"]
+__all__ = ["class_ids", "garment_labels", "has_file", "image_labels", "label_counts"]
 
 
 def class_ids(dataset: KFashionDataset, shard: Any) -> np.ndarray:
@@ -47,6 +47,11 @@ def garment_labels(shard: Any, name: str, num_garments: int) -> tuple[np.ndarray
     known[garments[values < 0]] = False
     kept = known[garments]
     return known, garments[kept], values[kept].astype(np.int64)
+
+
+def has_file(shard: Any) -> np.ndarray:
+    """bool (N,): which images of a shard have a file, not labels alone."""
+    return np.diff(np.asarray(shard.texts["file_name"].offsets)[: len(shard.offsets)]) > 0
 
 
 def label_counts(dataset: KFashionDataset, schema: AttributeSchema) -> tuple[np.ndarray, np.ndarray]:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import io
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 from tqdm import tqdm
 
 from ..schema import AttributeSchema
 from .drawing import CELL_WIDTH, contact_sheet, draw_instances, shrink
 from .fonts import resolve_language
+from .images import UNREADABLE, read_image
 
 __all__ = ["draw_dataset", "save_picture"]
 
@@ -29,17 +29,6 @@ def save_picture(image: np.ndarray, path: str | Path) -> None:
 
 def _read_file(file_name: str) -> bytes:
     return Path(file_name).read_bytes()
-
-
-def _read(record: Mapping[str, Any], read_bytes: Callable[[str], bytes]) -> np.ndarray:
-    if not record["file_name"]:
-        raise ValueError("it has labels alone")
-    with Image.open(io.BytesIO(read_bytes(record["file_name"]))) as file:
-        image = np.asarray(ImageOps.exif_transpose(file).convert("RGB"))
-    height, width = image.shape[:2]
-    if (height, width) != (record["height"], record["width"]):
-        raise ValueError(f"it is {width} x {height}, its annotation says {record['width']} x {record['height']}")
-    return image
 
 
 def draw_dataset(
@@ -84,8 +73,8 @@ def draw_dataset(
     for index in tqdm(picked, desc="drawing", unit="image"):
         record = dataset[index]
         try:
-            image = _read(record, read_bytes)
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            image = read_image(record, read_bytes)
+        except UNREADABLE as error:
             logger.warning("left out image %d, %s: %s", index, record["file_name"], error)
             continue
         picture = draw_instances(image, record["annotations"], schema, class_names, language=language)

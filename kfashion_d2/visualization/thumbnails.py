@@ -9,10 +9,11 @@ from typing import Any, TypeVar
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 from tqdm import tqdm
 
 from .faces import blur_faces
+from .images import UNREADABLE, read_image
 
 __all__ = ["crop_garment", "make_thumbnails"]
 
@@ -66,11 +67,8 @@ def make_thumbnails(
     for (dataset, number), garments in tqdm(sorted(wanted.items()), desc="thumbnails", unit=" images"):
         record = datasets[dataset][number]
         try:
-            with Image.open(io.BytesIO(read_bytes(record["file_name"]))) as file:
-                image = np.asarray(ImageOps.exif_transpose(file).convert("RGB"))
-            if image.shape[:2] != (record["height"], record["width"]):
-                raise ValueError(f"it is not {record['width']} x {record['height']}, as its annotation says")
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            image = read_image(record, read_bytes)
+        except UNREADABLE as error:
             logger.warning("no thumbnail of %s: %s", record["file_name"], error)
             continue
         image = blur_faces(image) if blur else image
