@@ -47,6 +47,14 @@ def parse_annotation(obj: Any, schema: AttributeSchema) -> tuple[dict[str, Any] 
             had to be dropped.
         problems: every garment of the file is in the record or here, with action "dropped".
     """
+    record, problems, _ = read_annotation(obj, schema)
+    return record, problems
+
+
+def read_annotation(
+    obj: Any, schema: AttributeSchema
+) -> tuple[dict[str, Any] | None, list[Problem], list[tuple[float, float]]]:
+    """:func:`parse_annotation`, and of each of the record's annotations the `rect_iou` and `rect_outside`."""
     problems: list[Problem] = []
     image, data = find_value(obj, "이미지 정보"), find_value(obj, "데이터셋 정보")
     details = find_value(data, "데이터셋 상세설명")
@@ -56,9 +64,9 @@ def parse_annotation(obj: Any, schema: AttributeSchema) -> tuple[dict[str, Any] 
         key, reason = ("이미지 정보", "no image size") if isinstance(details, dict) else ("데이터셋 정보", "no details")
         problems.append(Problem("", key, reason, "dropped"))
         problems += [Problem(part, "", "annotation dropped", "dropped") for part, *_ in garments]
-        return None, problems
+        return None, problems, []
 
-    annotations = []
+    annotations, rects = [], []
     for part, index, rect, polygon, labels in garments:
         notes: list[tuple] = []
         geometry = resolve_geometry(rect, polygon, width, height)
@@ -72,6 +80,7 @@ def parse_annotation(obj: Any, schema: AttributeSchema) -> tuple[dict[str, Any] 
             notes.append(("라벨링", "no labels", "noted", None))
         problems += [Problem(part, *note) for note in notes]
         x, y, w, h = geometry.bbox
+        rects.append((geometry.rect_iou, geometry.rect_outside))
         annotations.append(
             {
                 "part": part,
@@ -97,7 +106,7 @@ def parse_annotation(obj: Any, schema: AttributeSchema) -> tuple[dict[str, Any] 
         "created": _text(data, "파일 생성일자", problems),
         "annotations": annotations,
     }
-    return record, problems
+    return record, problems, rects
 
 
 def _garments(details: Any, schema: AttributeSchema, problems: list[Problem]) -> Iterator[tuple]:

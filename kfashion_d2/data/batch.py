@@ -1,11 +1,11 @@
 """
-Many annotations at once, the fast way: what is as it should be goes to columns of numbers, all polygons of a batch
-are checked together in NumPy, and whatever is unusual in any way is left to :func:`parse_annotation`.
+Annotations that are as they should be, the fast way: whatever is unusual in any way is left to
+:func:`parse_annotation`.
 """
 
 from __future__ import annotations
 
-from array import array
+import struct
 from collections.abc import Callable, Iterable, Sequence
 from operator import itemgetter
 from typing import Any
@@ -14,15 +14,20 @@ import numpy as np
 import pyarrow as pa
 
 from ..schema import UNKNOWN, AttributeSchema, normalize_text
-from .geometry import LIMIT, MIN_IOU
-from .store import NOT_APPLICABLE, parsed_schema
+from .columns import ImageRow, resolve_rows, rows_to_table
+from .geometry import LIMIT
+from .store_schema import NOT_APPLICABLE
 
 __all__ = ["BatchParser"]
 
 _NUMBER = frozenset((int, float))
+_IMAGE = itemgetter("이미지 식별자", "이미지 높이", "이미지 너비", "이미지 파일명")
+_DATA = itemgetter("파일 번호", "파일 생성일자", "데이터셋 상세설명")
+_DETAILS = itemgetter("렉트좌표", "폴리곤좌표", "라벨링")
 _RECT = itemgetter("X좌표", "Y좌표", "가로", "세로")
+_pack_rect = struct.Struct("4d").pack
 MAX_POINTS = 4096  # of a polygon; a getter of its keys is kept for every number of points
-MIN_AREA = 1.0  # square pixels; below it the points may lie on a line, which is for the slow way to tell
+MOST_LISTS = 10_000  # different lists of a group that are remembered
 
 
 class _Unusual(Exception):
@@ -44,56 +49,82 @@ class _Ids(dict[str, int]):
         return index
 
 
+class _IdLists(dict[tuple[str, ...], bytes]):
+    """Several spellings -> their ids, ascending, as int8; a KeyError like that of :class:`_Ids`."""
+
+    def __init__(self, ids: _Ids):
+        super().__init__()
+        self._ids = ids
+
+    def __missing__(self, texts: tuple[Any, ...]) -> bytes:
+        if not texts:
+            raise KeyError(texts)
+        found = bytes(sorted({self._ids[text] for text in texts}))
+        if len(self) >= MOST_LISTS:
+            self.clear()
+        self[texts] = found
+        return found
+
+
 class BatchParser:
     """Equal to :func:`parse_annotation` for what it takes; tested against it."""
 
     def __init__(self, schema: AttributeSchema):
         self._schema = schema
-        self._single = [group.name for group in schema.groups if group.is_single]
-        self._multi = [group.name for group in schema.groups if not group.is_single]
-        self._parts = [(part.korean, part_id) for part_id, part in enumerate(schema.parts.labels)]
+        self._part_ids = range(len(schema.parts))
+        parts = [part.korean for part in schema.parts.labels]
+        self._parts_of = itemgetter(*parts) if len(parts) > 1 else lambda table: (table[parts[0]],)
         self._category_key = schema.keys["category"]
-        self._categories = [
-            _Ids(schema.categories.find, [i for i, part in enumerate(schema.category_parts) if part == part_id])
-            for _, part_id in self._parts
-        ]
-        self._values = [self._values_of(part.name) for part in schema.parts.labels]
         self._usual_keys = {key: group.korean for group in schema.groups for key in group.korean_keys}
         self._usual_keys[normalize_text(self._category_key)] = self._category_key
-        self._absent = [
-            {(a, b): self._absent_of(part.name, {"A": a, "B": b}) for a in (False, True) for b in (False, True)}
-            for part in schema.parts.labels
-        ]
         self._tier_keys = schema.keys["tier_A"], schema.keys["tier_B"]
+        # By part, and by whether the tiers A and B were labelled.
+        self._values = [
+            {(a, b): self._values_of(part_id, has_b=b) for a in (False, True) for b in (False, True)}
+            for part_id in self._part_ids
+        ]
+        self._absent = [
+            {(a, b): self._absent_of(part_id, {"A": a, "B": b}) for a in (False, True) for b in (False, True)}
+            for part_id in self._part_ids
+        ]
         self._style_keys = schema.keys["style"], schema.keys["sub_style"]
         self._styles = _Ids(schema.styles.find, range(len(schema.styles)))
-        self._getters: dict[int, itemgetter] = {}
-        self._arrow = parsed_schema(schema)
+        self._getters: dict[int, tuple[itemgetter, Callable[..., bytes]]] = {}
 
-    def _values_of(self, part: str) -> dict[str, tuple[bool, int, _Ids, bool]]:
-        """JSON key -> (single, place among its kind, spelling -> id, of tier B)."""
-        table = {}
-        for group in self._schema.groups:
-            if part in group.part_labels:
+    def _values_of(self, part_id: int, has_b: bool) -> dict[str, tuple[bool, int, Any]]:
+        """JSON key -> (single, place among its kind as in an :class:`ImageRow`, spelling -> id)."""
+        schema, part = self._schema, self._schema.parts.labels[part_id].name
+        categories = [i for i, own in enumerate(schema.category_parts) if own == part_id]
+        table: dict[str, tuple[bool, int, Any]] = {
+            self._category_key: (True, 1, _Ids(schema.categories.find, categories))
+        }
+        places = {True: 2, False: 0}
+        for group in schema.groups:
+            # An expert's value without a category is something to be said.
+            if part in group.part_labels and (has_b or group.tier != "B"):
                 ids = _Ids(group.find, group.part_labels[part])
-                place = (self._single if group.is_single else self._multi).index(group.name)
-                table[group.korean] = (group.is_single, place, ids, group.tier == "B")
+                table[group.korean] = (
+                    group.is_single,
+                    places[group.is_single],
+                    ids if group.is_single else _IdLists(ids),
+                )
+            places[group.is_single] += 1
         return table
 
-    def _absent_of(self, part: str, labelled: dict[str, bool]) -> tuple[list[int], list[list[int]]]:
-        """What the single and the multi groups hold where no value is given."""
-        single, multi = [], []
+    def _absent_of(self, part_id: int, labelled: dict[str, bool]) -> tuple[bytes, list[bytes]]:
+        """What a garment's ids are where no value is given."""
+        single, multi = [part_id, UNKNOWN], []
         for group in self._schema.groups:
             is_none = group.absent == "none" and labelled[group.tier]
-            if part not in group.part_labels:
-                value = NOT_APPLICABLE
+            if self._schema.parts.labels[part_id].name not in group.part_labels:
+                value: int | None = NOT_APPLICABLE
             else:
                 value = UNKNOWN if not is_none or (group.is_single and group.none_index is None) else group.none_index
             if group.is_single:
                 single.append(value)
             else:
-                multi.append([] if value is None else [value])
-        return single, multi
+                multi.append(b"" if value is None else struct.pack("b", value))
+        return struct.pack(f"{len(single)}b", *single), multi
 
     def parse(self, objs: Sequence[Any]) -> tuple[np.ndarray, pa.Table]:
         """
@@ -104,44 +135,55 @@ class BatchParser:
             rows: int64 (M,), ascending: which of them it took.
             table: M rows with the columns of :func:`parsed_schema`.
         """
-        columns = _Columns(len(self._multi))
-        rows = []
-        for row, obj in enumerate(objs):
-            try:
-                image, garments = self._read(obj)
-            except (_Unusual, KeyError, TypeError, ValueError, OverflowError, AttributeError, IndexError):
-                continue
-            columns.add(image, garments)
-            rows.append(row)
-        keep, table = self._table(columns, len(rows))
-        return np.array(rows, dtype=np.int64)[keep], table
+        found = [(i, row) for i, obj in enumerate(objs) if (row := self.read(obj)) is not None]
+        geometry, sound = resolve_rows([row for _, row in found])
+        kept = [pair for pair, is_sound in zip(found, sound.tolist(), strict=True) if is_sound]
+        garments = np.repeat(sound, [len(row.garments) for _, row in found])
+        table = rows_to_table([row for _, row in kept], geometry[garments], self._schema)
+        return np.array([i for i, _ in kept], dtype=np.int64), table
 
-    def _read(self, obj: Any) -> tuple[tuple, list[tuple]]:
-        image, data = obj["이미지 정보"], obj["데이터셋 정보"]
-        details = data["데이터셋 상세설명"]
-        image_id, height, width = image["이미지 식별자"], image["이미지 높이"], image["이미지 너비"]
-        name, created = image["이미지 파일명"], data["파일 생성일자"]
+    def read(self, obj: Any) -> ImageRow | None:
+        """One annotation, to be resolved by :func:`resolve_rows`; or None where it is not for the fast way."""
+        try:
+            return self._read(obj)
+        except (
+            _Unusual,
+            KeyError,
+            TypeError,
+            ValueError,
+            OverflowError,
+            AttributeError,
+            IndexError,
+            struct.error,
+        ):
+            return None
+
+    def _read(self, obj: Any) -> ImageRow:
+        image_id, height, width, name = _IMAGE(obj["이미지 정보"])
+        file_id, created, details = _DATA(obj["데이터셋 정보"])
         if not (
-            type(image_id) is type(height) is type(width) is int
-            and image_id == data["파일 번호"]
-            and type(data["파일 번호"]) is int
+            type(image_id) is type(height) is type(width) is type(file_id) is int
+            and image_id == file_id
             and 0 <= image_id < 2**63
             and 0 < height < LIMIT
             and 0 < width < LIMIT
             and type(name) is type(created) is str
         ):
             raise _Unusual
-        labels = details["라벨링"]
+        rects, polygons, labels = _DETAILS(details)
         style, sub_style = self._read_styles(labels)
-        rects, polygons = details["렉트좌표"], details["폴리곤좌표"]
+        if not len(rects) == len(polygons) == len(labels) - 1 == len(self._part_ids):
+            raise _Unusual
+        of = self._parts_of
         garments = []
-        for part, part_id in self._parts:
-            (rect,), (polygon,), (values,) = rects[part], polygons[part], labels[part]
+        for part_id, (rect,), (polygon,), (values,) in zip(
+            self._part_ids, of(rects), of(polygons), of(labels), strict=True
+        ):
             if rect or polygon or values:
-                garments.append((part_id, *self._read_garment(rect, polygon, values, part_id)))
+                garments.append(self._read_garment(rect, polygon, values, part_id))
             elif not (type(rect) is type(polygon) is type(values) is dict):
                 raise _Unusual
-        return (image_id, height, width, style, sub_style, name, created), garments
+        return ImageRow((image_id, height, width, style, sub_style, name, created), garments)
 
     def _read_styles(self, labels: dict) -> tuple[int, int]:
         (entry,) = labels[self._style_keys[0]]
@@ -153,158 +195,44 @@ class BatchParser:
     def _read_garment(self, rect: dict, polygon: dict, labels: dict, part_id: int) -> tuple:
         numbers = _RECT(rect)
         num_points = len(polygon) // 2
-        getter = self._getters.get(num_points) or self._getter(num_points)
+        getter, pack = self._getters.get(num_points) or self._getter(num_points)
         points = getter(polygon)
+        # struct takes no text, but takes true for 1.
         if len(points) != len(polygon) or not _NUMBER.issuperset(map(type, points + numbers)):
             raise _Unusual
-        category, single, multi = self._read_labels(labels, part_id)
-        return numbers, points, category, single, multi
+        ids, multi = self._read_labels(labels, part_id)
+        return ids, multi, pack(*points), 0, _pack_rect(*numbers)
 
-    def _getter(self, num_points: int) -> itemgetter:
+    def _getter(self, num_points: int) -> tuple[itemgetter, Callable[..., bytes]]:
         if not 3 <= num_points <= MAX_POINTS:
             raise _Unusual
         keys = [f"{axis}좌표{i}" for i in range(1, num_points + 1) for axis in "XY"]
-        getter = self._getters[num_points] = itemgetter(*keys)
-        return getter
+        pair = self._getters[num_points] = itemgetter(*keys), struct.Struct(f"{len(keys)}d").pack
+        return pair
 
-    def _read_labels(self, labels: dict, part_id: int) -> tuple[int, list[int], list[list[int]]]:
+    def _read_labels(self, labels: dict, part_id: int) -> tuple[bytearray, list[bytes]]:
         if not labels:
             raise _Unusual
         tier_a, tier_b = self._tier_keys
-        has_b = type(labels.get(tier_b)) is str
-        absent = self._absent[part_id][type(labels.get(tier_a)) is str, has_b]
-        single, multi = absent[0].copy(), absent[1].copy()
-        category = UNKNOWN
-        table = self._values[part_id]
+        tiers = type(labels.get(tier_a)) is str, type(labels.get(tier_b)) is str
+        absent, multi = self._absent[part_id][tiers]
+        ids, multi = bytearray(absent), multi.copy()
+        values = self._values[part_id][tiers]
         for key, value in labels.items():
-            if key == self._category_key:
-                category = self._categories[part_id][value]
-                continue
-            found_group = table.get(key)
-            if found_group is None:
+            found = values.get(key)
+            if found is None:
                 return self._read_labels(self._with_usual_keys(labels), part_id)
-            is_single, place, ids, is_expert = found_group
-            if is_expert and not has_b:
-                raise _Unusual
+            is_single, place, known = found
             if is_single:
-                single[place] = ids[value]
-            elif type(value) is list and value:
-                found = [ids[item] for item in value]
-                multi[place] = found if len(found) == 1 else sorted(set(found))
+                ids[place] = known[value]
+            elif type(value) is list:
+                multi[place] = known[tuple(value)]
             else:
                 raise _Unusual
-        return category, single, multi
+        return ids, multi
 
     def _with_usual_keys(self, labels: dict) -> dict:
         usual = {self._usual_keys[normalize_text(key)]: value for key, value in labels.items()}
         if len(usual) < len(labels) or usual.keys() == labels.keys():
             raise _Unusual
         return usual
-
-    def _table(self, columns: _Columns, num_rows: int) -> tuple[np.ndarray, pa.Table]:
-        counts = np.frombuffer(columns.counts, dtype=np.int32) if num_rows else np.empty(0, np.int32)
-        num_garments = int(counts.sum())
-        boxes, sound = columns.resolve(np.repeat(np.arange(num_rows), counts))
-        offsets = _offsets(counts)
-
-        def by_image(values: pa.Array) -> pa.ListArray:
-            return pa.ListArray.from_arrays(offsets, values)
-
-        def by_garment(lengths: array, values: pa.Array) -> pa.ListArray:
-            return pa.ListArray.from_arrays(_offsets(np.frombuffer(lengths, dtype=np.int32)), values)
-
-        fields = list(zip(*columns.images, strict=True)) if num_rows else [()] * 7
-        names = ("image_id", "height", "width", "style", "sub_style", "original_file_name", "created")
-        arrays: dict[str, Any] = {
-            name: pa.array(values, self._arrow.field(name).type) for name, values in zip(names, fields, strict=True)
-        }
-        arrays["part"] = by_image(pa.array(np.frombuffer(columns.parts, dtype=np.int8)))
-        arrays["index"] = by_image(pa.array(np.zeros(num_garments, dtype=np.int32)))
-        arrays["category"] = by_image(pa.array(np.frombuffer(columns.categories, dtype=np.int8)))
-        four = pa.array(np.arange(num_garments + 1, dtype=np.int32) * 4)
-        arrays["bbox"] = by_image(pa.ListArray.from_arrays(four, pa.array(boxes.ravel())))
-        points = pa.array(np.frombuffer(columns.points, dtype=np.float64))
-        arrays["polygon"] = by_image(by_garment(columns.lengths, points))
-        single = np.frombuffer(columns.single, dtype=np.int8).reshape(num_garments, len(self._single))
-        for i, name in enumerate(self._single):
-            arrays[f"attribute/{name}"] = by_image(pa.array(np.ascontiguousarray(single[:, i])))
-        for name, lengths, values in zip(self._multi, columns.multi_lengths, columns.multi, strict=True):
-            flat = pa.array(np.frombuffer(values, dtype=np.int8))
-            arrays[f"attribute/{name}"] = by_image(by_garment(lengths, flat))
-        table = pa.Table.from_arrays([arrays[name] for name in self._arrow.names], schema=self._arrow)
-        keep = np.flatnonzero(sound)
-        return keep, table if len(keep) == num_rows else table.take(pa.array(keep))
-
-
-def _offsets(lengths: np.ndarray) -> pa.Array:
-    offsets = np.zeros(len(lengths) + 1, dtype=np.int32)
-    np.cumsum(lengths, out=offsets[1:])
-    return pa.array(offsets)
-
-
-class _Columns:
-    """The garments of a batch in flat buffers."""
-
-    def __init__(self, num_multi: int):
-        self.images: list[tuple] = []
-        self.counts, self.lengths = array("i"), array("i")
-        self.parts, self.categories, self.single = array("b"), array("b"), array("b")
-        self.sizes, self.rects, self.points = array("d"), array("d"), array("d")
-        self.multi_lengths = [array("i") for _ in range(num_multi)]
-        self.multi = [array("b") for _ in range(num_multi)]
-
-    def add(self, image: tuple, garments: list[tuple]) -> None:
-        self.images.append(image)
-        self.counts.append(len(garments))
-        size = image[2], image[1]
-        for part_id, rect, points, category, single, multi in garments:
-            self.parts.append(part_id)
-            self.categories.append(category)
-            self.sizes.extend(size)
-            self.rects.extend(rect)
-            self.lengths.append(len(points))
-            self.points.extend(points)
-            self.single.extend(single)
-            for lengths, column, ids in zip(self.multi_lengths, self.multi, multi, strict=True):
-                lengths.append(len(ids))
-                column.extend(ids)
-
-    def resolve(self, owner: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """
-        The box rule of :func:`resolve_geometry` where it finds nothing to note.
-
-        Args:
-            owner: (G,) the row of each garment's image.
-
-        Returns:
-            boxes: float64 (G, 4), XYWH: the polygons' bounds.
-            sound: bool (rows,): False where any garment of the image needs the slow way.
-        """
-        sound = np.ones(len(self.images), dtype=bool)
-        if not len(owner):
-            return np.empty((0, 4)), sound
-        points = np.frombuffer(self.points, dtype=np.float64).reshape(-1, 2)
-        lengths = np.frombuffer(self.lengths, dtype=np.int32) // 2
-        ends = np.cumsum(lengths)
-        starts = ends - lengths
-        size = np.frombuffer(self.sizes, dtype=np.float64).reshape(-1, 2)
-        low, high = np.minimum.reduceat(points, starts), np.maximum.reduceat(points, starts)
-        good = (low >= 0).all(axis=1) & (high <= size).all(axis=1) & points[ends - 1].any(axis=1)
-        x, y = points[:, 0], points[:, 1]
-        previous = np.arange(-1, len(points) - 1)
-        previous[starts] = ends - 1
-        area = np.add.reduceat(x[previous] * y - x * y[previous], starts) / 2
-        good &= np.abs(area) >= MIN_AREA
-        with np.errstate(all="ignore"):  # a rect that is no number's worth is refused below
-            rect = np.frombuffer(self.rects, dtype=np.float64).reshape(-1, 4)
-            good &= (np.abs(rect) < LIMIT).all(axis=1) & (rect[:, 2:] > 0).all(axis=1)
-            rect_low = np.minimum(np.maximum(rect[:, :2], 0), size)
-            rect_high = np.minimum(np.maximum(rect[:, :2] + rect[:, 2:], 0), size)
-            shared = np.minimum(high, rect_high) - np.maximum(low, rect_low)
-            good &= (rect_high > rect_low).all(axis=1) & (shared > 0).all(axis=1)
-            shared_area = shared[:, 0] * shared[:, 1]
-            extent, rect_extent = high - low, rect_high - rect_low
-            union = extent[:, 0] * extent[:, 1] + rect_extent[:, 0] * rect_extent[:, 1] - shared_area
-            good &= ~(shared_area / union < MIN_IOU)
-        sound[owner[~good]] = False
-        return np.concatenate([low, high - low], axis=1), sound

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from ..schema import UNKNOWN, AttributeSchema, kfashion_schema
 from .split_writer import ROWS, write_split
-from .store import FILE_FIELDS, arrow_schema, records_to_table
+from .store_schema import FILE_FIELDS, arrow_schema, records_to_table
 from .zip_reader import PREFIX, parse_zip_uri
 
 __all__ = ["import_coco"]

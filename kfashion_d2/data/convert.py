@@ -14,6 +14,7 @@ import shutil
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,8 @@ from .annotation import Problem
 from .files import replace_folder, store_hash, write_atomically
 from .same_ids import RefusedError, drop_duplicates, note_shared_ids
 from .shard import Job, ShardConverter, ShardResult, problem_line
-from .sources import SourceIndex, find_sources
-from .store import FORMAT
+from .sources import Note, SourceIndex, find_sources
+from .store_schema import FORMAT
 
 __all__ = ["convert_dataset", "summary_table"]
 
@@ -91,11 +92,11 @@ def convert_dataset(
         for converter in converters.values():
             shutil.rmtree(converter.folder, ignore_errors=True)
         raise
-    notes = [*note_shared_ids(converters, results), *((n.split, n.path, n.reason, n.of, None) for n in index.notes)]
-    summary = _summary(index, results, notes, schema)
+    shared = note_shared_ids(converters, results)
+    summary = _summary(index, results, shared, schema)
     for name, converter in converters.items():
         _finish_split(converter, results[name], index, os.path.relpath(root, output / name))
-    _write_problems(output / ".problems.jsonl.tmp", converters, results, extra, notes)
+    _write_problems(output / ".problems.jsonl.tmp", converters, results, extra, chain(shared, index.notes()))
     for name, converter in converters.items():
         replace_folder(converter.folder / "shards", output / name)
         shutil.rmtree(converter.folder)
@@ -132,7 +133,7 @@ def _jobs(index: SourceIndex, split: str) -> Iterator[Job]:
     labels, images = index.splits[split]
     for number, start in enumerate(range(0, len(labels), SHARD_SIZE)):
         rows = slice(start, start + SHARD_SIZE)
-        yield Job(split, number, index.labels.take(labels[rows].tolist()), index.images.take(images[rows].tolist()))
+        yield Job(split, number, index.labels.take(labels[rows]), index.images.take(images[rows]))
 
 
 def _run(function: ShardConverter, jobs: Iterable[Job], workers: int) -> Iterator[ShardResult]:
@@ -184,7 +185,7 @@ def _write_problems(
     converters: dict[str, ShardConverter],
     results: dict[str, list[ShardResult]],
     extra: dict[str, dict[int, list[tuple[str, Problem]]]],
-    notes: list[tuple],
+    notes: Iterable[Note],
 ) -> None:
     with open(path, "wb") as file:
         for name, converter in converters.items():
@@ -193,18 +194,19 @@ def _write_problems(
                     shutil.copyfileobj(lines, file)
                 for label, problem in extra[name].get(result.number, []):
                     file.write(problem_line(name, label, problem).encode())
-        for split, label, reason, _, value in notes:
-            file.write(problem_line(split, label, Problem("", "", reason, "noted", value)).encode())
+        for note in notes:
+            problem = Problem("", "", note.reason, "noted", note.value)
+            file.write(problem_line(note.split, note.path, problem).encode())
 
 
 def _summary(
-    index: SourceIndex, results: dict[str, list[ShardResult]], notes: list[tuple], schema: AttributeSchema
+    index: SourceIndex, results: dict[str, list[ShardResult]], shared: list[Note], schema: AttributeSchema
 ) -> dict[str, Any]:
     problems: Counter = Counter()
     for split in results.values():
         for result in split:
             problems.update(result.problems)
-    problems.update((reason, "noted", of) for _, _, reason, of, _ in notes)
+    problems.update((note.reason, "noted", note.of) for note in chain(shared, index.notes()))
     summary = {
         "schema": _schema_facts(schema),
         "splits": {

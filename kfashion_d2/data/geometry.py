@@ -24,12 +24,16 @@ class Geometry(NamedTuple):
     Attributes:
         bbox: [x, y, width, height] inside the image, or None where the garment has no geometry at all.
         polygon: [x1, y1, x2, y2, ...] when it is sound, else None.
-        notes: (key, reason, action) of everything that was not as it should be.
+        notes: (key, reason, action, value) of everything that was not as it should be.
+        rect_iou: of the rect, as far as it lies inside the image, and the polygon's bounds; NaN without both.
+        rect_outside: by how many pixels the rect leaves the image, on the side where it is most; NaN without a rect.
     """
 
     bbox: list[float] | None
     polygon: list[float] | None
-    notes: list[tuple[str, str, str]]
+    notes: list[tuple[str, str, str, Any]]
+    rect_iou: float
+    rect_outside: float
 
 
 def as_number(value: Any) -> float | None:
@@ -65,13 +69,15 @@ def read_points(entry: dict[str, Any]) -> tuple[list[tuple[float, float]], bool]
     return points, complete
 
 
-def read_rect(entry: dict[str, Any]) -> Box | None:
-    """``{"X좌표", "Y좌표", "가로", "세로"}`` as corners; None where a number is missing or a side is not positive."""
+def read_rect(entry: dict[str, Any]) -> tuple[Box | None, str]:
+    """``{"X좌표", "Y좌표", "가로", "세로"}`` as corners; or None, and what is wrong with it."""
     x, y = as_number(find_value(entry, "X좌표")), as_number(find_value(entry, "Y좌표"))
     width, height = as_number(find_value(entry, "가로")), as_number(find_value(entry, "세로"))
-    if x is None or y is None or width is None or height is None or width <= 0 or height <= 0:
-        return None
-    return x, y, x + width, y + height
+    if x is None or y is None or width is None or height is None:
+        return None, "rect incomplete"
+    if width <= 0 or height <= 0:
+        return None, "rect without area"
+    return (x, y, x + width, y + height), ""
 
 
 def clamp(value: float, high: float) -> float:
@@ -118,45 +124,51 @@ def resolve_geometry(rect: dict[str, Any], polygon: dict[str, Any], width: int, 
         rect, polygon: the entries of the file, `{}` where there is none.
         width, height: of the image.
     """
-    notes: list[tuple[str, str, str]] = []
+    notes: list[tuple[str, str, str, Any]] = []
+
+    def note(key: str, reason: str, action: str = "repaired", value: Any = None) -> None:
+        notes.append((key, reason, action, value))
+
     points, complete = read_points(polygon)
     if not complete:
-        notes.append(("폴리곤좌표", "polygon point incomplete", "repaired"))
+        note("폴리곤좌표", "polygon point incomplete")
     # The labelling tool's undo leaves these behind.
     end = len(points)
     while end and points[end - 1] == (0.0, 0.0):
         end -= 1
     if end < len(points):
-        notes.append(("폴리곤좌표", "stray (0, 0) at the polygon's end", "repaired"))
+        note("폴리곤좌표", "stray (0, 0) at the polygon's end", value=len(points) - end)
         del points[end:]
     clamped = [(clamp(x, width), clamp(y, height)) for x, y in points]
     if clamped != points:
-        notes.append(("폴리곤좌표", "polygon leaves the image", "repaired"))
+        note("폴리곤좌표", "polygon leaves the image")
     bounds = None
     if has_area(clamped):
         xs, ys = [x for x, _ in clamped], [y for _, y in clamped]
         bounds = (min(xs), min(ys), max(xs), max(ys))
     elif polygon:
-        notes.append(("폴리곤좌표", "polygon unsound", "repaired"))
+        note("폴리곤좌표", "polygon unsound")
     else:
-        notes.append(("폴리곤좌표", "no polygon", "noted"))
+        note("폴리곤좌표", "no polygon", "noted")
 
-    raw = read_rect(rect)
+    raw, fault = read_rect(rect)
     clipped = clip_box(raw, width, height) if raw else None
+    outside = max(-raw[0], -raw[1], raw[2] - width, raw[3] - height, 0.0) if raw else math.nan
     if not rect:
-        notes.append(("렉트좌표", "no rect", "noted"))
+        note("렉트좌표", "no rect", "noted")
     elif raw is None:
-        notes.append(("렉트좌표", "rect without area", "repaired"))
+        note("렉트좌표", fault)
     elif clipped is None:
-        notes.append(("렉트좌표", "rect outside the image", "repaired"))
+        note("렉트좌표", "rect outside the image")
 
-    if bounds and clipped and iou(bounds, clipped) < MIN_IOU:
-        notes.append(("폴리곤좌표", "polygon and rect disagree", "repaired"))
+    agreement = iou(bounds, clipped) if bounds and clipped else math.nan
+    if agreement < MIN_IOU:
+        note("폴리곤좌표", "polygon and rect disagree")
         bounds = None
     box = bounds or clipped
     if box is None:
-        return Geometry(None, None, notes)
+        return Geometry(None, None, notes, agreement, outside)
     if not bounds and clipped != raw:
-        notes.append(("렉트좌표", "rect leaves the image", "repaired"))
+        note("렉트좌표", "rect leaves the image")
     flat = [value for point in clamped for value in point] if bounds else None
-    return Geometry([box[0], box[1], box[2] - box[0], box[3] - box[1]], flat, notes)
+    return Geometry([box[0], box[1], box[2] - box[0], box[3] - box[1]], flat, notes, agreement, outside)

@@ -11,7 +11,8 @@ import pyarrow as pa
 from .annotation import Problem
 from .files import write_table
 from .shard import ShardConverter, ShardResult
-from .store import FILE_FIELDS
+from .sources import Note
+from .store_schema import FILE_FIELDS
 
 __all__ = ["RefusedError", "drop_duplicates", "note_shared_ids"]
 
@@ -117,16 +118,15 @@ def drop_duplicates(
     return problems
 
 
-def note_shared_ids(
-    converters: dict[str, ShardConverter], results: dict[str, list[ShardResult]]
-) -> list[tuple[str, str, str, str, int]]:
-    """(split, label file, reason, "annotations", id) of every annotation whose id an earlier split has too."""
-    notes, earlier = [], []
+def note_shared_ids(converters: dict[str, ShardConverter], results: dict[str, list[ShardResult]]) -> list[Note]:
+    """One of every annotation whose id an earlier split has too."""
+    notes: list[Note] = []
+    earlier: list[tuple[str, np.ndarray]] = []
     for name, converter in converters.items():
         rows = _Rows(converter, results[name])
         for other, ids in earlier:
             for row in np.flatnonzero(np.isin(rows.ids, ids)).tolist():
                 reason = f"id also in split {other}"
-                notes.append((name, rows.get(row, "label_file"), reason, "annotations", int(rows.ids[row])))
+                notes.append(Note(name, rows.get(row, "label_file"), reason, "annotations", int(rows.ids[row])))
         earlier.append((name, rows.ids))
     return notes

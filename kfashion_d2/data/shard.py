@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import gc
 import hashlib
-import io
 import json
 import os
-import re
-import zlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import compress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,17 +20,19 @@ import orjson
 import pyarrow as pa
 
 from ..schema import AttributeSchema
-from .annotation import Problem, parse_annotation
+from .annotation import Problem, read_annotation
 from .batch import BatchParser
+from .columns import ImageRow, merge_rows, record_row, resolve_rows, rows_to_table
 from .files import write_atomically, write_table
-from .sources import NO_ID, Archive, Places, stem_id, stem_of
-from .store import FILE_FIELDS, FORMAT, arrow_schema, records_to_table
-from .zip_reader import ZipEntryError, read_at
+from .no_break_space import find_no_break_spaces
+from .places import NO_ID, Places, stem_id, stem_of
+from .source_reader import SourceReader, UnreadableError
+from .sources import Archive
+from .store_schema import FILE_FIELDS, FORMAT, arrow_schema
 
 __all__ = ["Job", "ShardConverter", "ShardResult", "problem_line"]
 
-_NO_BREAK_SPACE = re.compile(rb"\xc2\xa0|\\u00[aA]0")
-BATCH_SIZE = 512  # annotations whose parsed JSON is in memory at a time
+BATCH_BYTES = 32 << 20  # of files that are in memory at a time; all of a shard, unless they are of absurd size
 
 
 class Job(NamedTuple):
@@ -81,21 +81,10 @@ def problem_line(split: str, path: str, problem: Problem) -> str:
         return json.dumps({**entry, "value": str(problem.value)}) + "\n"
 
 
-class _UnreadableError(Exception):
-    def __init__(self, reason: str, value: Any = None):
-        self.reason, self.value = reason, value
-
-
-def _load_json(data: bytes) -> tuple[Any, bool]:
-    """The JSON value, and whether orjson read it: then it holds no NaN and no infinity."""
-    try:
-        return orjson.loads(data), True
-    except orjson.JSONDecodeError:
-        # Python's parser takes NaN, Infinity, a byte order mark and lone surrogates, which orjson refuses.
-        try:
-            return json.loads(data), False
-        except (ValueError, RecursionError):
-            raise _UnreadableError("not JSON") from None
+def _dropped(reason: str, image: str, parts: list[str]) -> list[Problem]:
+    """Of an annotation that goes, and of its garments."""
+    garments = [Problem(part, "", "annotation dropped", "dropped") for part in parts]
+    return [Problem("", "", reason, "dropped", image or None), *garments]
 
 
 @contextmanager
@@ -130,15 +119,15 @@ class ShardConverter:
     check_images: bool
 
     def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in self.__dict__.items() if key not in ("_parser", "_files")}
+        return {key: value for key, value in self.__dict__.items() if key not in ("_parser", "_reader")}
 
     @cached_property
     def _parser(self) -> BatchParser:
         return BatchParser(self.schema)
 
     @cached_property
-    def _files(self) -> dict[int, int]:
-        return {}
+    def _reader(self) -> SourceReader:
+        return SourceReader(self.root, self.archives)
 
     def paths(self, number: int) -> tuple[Path, Path, Path]:
         """A shard's Arrow file, problems and mark."""
@@ -157,10 +146,12 @@ class ShardConverter:
             pass
         result = ShardResult(job.number)
         lines: list[str] = []
-        size = len(job.labels.paths)
+        start, tables = 0, []
         with _garbage_collector_off():
-            batches = (range(start, min(start + BATCH_SIZE, size)) for start in range(0, size, BATCH_SIZE))
-            tables = [self._convert(job, rows, result, lines) for rows in batches]
+            while start < len(job.labels.paths) or not tables:
+                start, table = self._convert(job, start, result, lines)
+                tables.append(table)
+        result.counts["garments"] = result.counts["garments_out"] + result.counts["garments_dropped"]
         result.sha256 = write_table(arrow_file, pa.concat_tables(tables))
         write_atomically(problem_file, "".join(lines).encode())
         write_atomically(mark, json.dumps({"fingerprint": fingerprint, **result.to_json()}).encode())
@@ -186,125 +177,95 @@ class ShardConverter:
             return b"none"
         return b"%d %d " % (stat.st_size, stat.st_mtime_ns)
 
-    def _convert(self, job: Job, rows: range, result: ShardResult, lines: list[str]) -> pa.Table:
-        """A batch's rows, as the store has them; counts and problems go to the two lists."""
-        objs: list[Any] = []  # of the rows that go the fast way
-        fast: list[int] = []
-        slow: dict[int, tuple[dict[str, Any] | None, list[Problem]]] = {}
-        for row in rows:
+    def _convert(self, job: Job, start: int, result: ShardResult, lines: list[str]) -> tuple[int, pa.Table]:
+        """
+        A batch from row `start` on; counts go to `result`, problems to `lines`.
+
+        Returns:
+            The row after it, and what is kept as the store has it.
+        """
+        fast: list[tuple[int, ImageRow]] = []
+        files: list[bytes] = []  # of the fast ones
+        slow: dict[int, ImageRow] = {}
+        problems: dict[int, list[Problem]] = defaultdict(list)
+        row, held = start, 0
+        while row < len(job.labels.paths) and held < BATCH_BYTES:
             try:
-                data = self._read(job, row)
-                obj, is_plain = _load_json(data)
-            except _UnreadableError as error:
-                slow[row] = None, [Problem("", "", error.reason, "dropped", error.value)]
-                continue
-            if _NO_BREAK_SPACE.search(data):  # they are folded away; the count is for those who write such files
-                note = Problem("", "", "no-break space", "noted")
-                result.count_problem(note)
-                lines.append(problem_line(job.split, job.labels.paths[row], note))
-            if is_plain and not self.check_images and (job.images.paths[row] or self.labels_only):
-                fast.append(row)
-                objs.append(obj)
+                data, obj, is_plain = self._reader.read_label(job.labels, row)
+            except UnreadableError as error:
+                problems[row].append(Problem("", "", error.reason, "dropped", error.value))
             else:
-                slow[row] = parse_annotation(obj, self.schema)
-        taken, table = self._parser.parse(objs)
-        taken_set = set(taken.tolist())
-        for i, row in enumerate(fast):
-            if i not in taken_set:
-                slow[row] = parse_annotation(objs[i], self.schema)
-        kept = [fast[i] for i in taken.tolist()]
-        result.counts.update(
-            annotations=len(rows), images_out=len(kept), garments_out=len(table["part"].combine_chunks().flatten())
-        )
-        records = []
-        for row in sorted(slow):
-            record = self._account(job, row, *slow[row], result, lines)
-            if record is not None:
-                kept.append(row)
-                records.append(record)
-        if records:
-            table = pa.concat_tables([table, records_to_table(records, self.schema)])
-            table = table.take(pa.array(np.argsort(kept)))
-            kept.sort()
-        result.counts["garments"] = result.counts["garments_out"] + result.counts["garments_dropped"]
-        return self._add_files(job, table, kept)
+                held += len(data)
+                if note := find_no_break_spaces(data, obj):
+                    problems[row].append(note)
+                if is_plain and (found := self._parser.read(obj)):
+                    fast.append((row, found))
+                    files.append(data)
+                else:
+                    self._read_slowly(job, row, obj, slow, problems)
+            row += 1
+        geometry, sound = resolve_rows([found for _, found in fast])
+        for i in np.flatnonzero(~sound).tolist():
+            self._read_slowly(job, fast[i][0], orjson.loads(files[i]), slow, problems)
+        keep = [ok and self._keeps(job, *pair, problems) for ok, pair in zip(sound.tolist(), fast, strict=True)]
+        geometry = geometry[np.repeat(keep, [len(found.garments) for _, found in fast]).astype(bool)]
+        kept, geometry = merge_rows(list(compress(fast, keep)), geometry, sorted(slow.items()))
+        self._account(job, problems, result, lines)
+        result.counts.update(annotations=row - start, images_out=len(kept), garments_out=len(geometry))
+        return row, self._to_table(job, kept, geometry)
 
-    def _read(self, job: Job, row: int) -> bytes:
-        if row in job.labels.faults:
-            raise _UnreadableError(job.labels.faults[row])
-        number, offset, compressed_size, size, method, crc = job.labels.numbers[row].tolist()
-        try:
-            if number < 0:
-                with open(f"{self.root}/{job.labels.paths[row]}", "rb", buffering=0) as file:
-                    return file.read()
-            data = read_at(self._open(number), offset, compressed_size, size, method, "")
-        except ZipEntryError as error:
-            raise _UnreadableError("zip entry damaged", str(error).rpartition("zip entry ")[2]) from None
-        except OSError as error:
-            raise _UnreadableError("file unreadable", error.strerror) from None
-        if zlib.crc32(data) != crc:
-            raise _UnreadableError("zip entry damaged", "checksum")
-        return data
+    def _keeps(self, job: Job, row: int, found: ImageRow, problems: dict[int, list[Problem]]) -> bool:
+        """Whether a sound annotation stays; else the problem is listed."""
+        _, height, width, *_ = found.image
+        reason = self._why_drop(job, row, width, height)
+        if reason:
+            parts = [self.schema.parts.labels[garment[0][0]].name for garment in found.garments]
+            problems[row] += _dropped(reason, job.images.paths[row], parts)
+        return not reason
 
-    def _open(self, number: int) -> int:
-        if number not in self._files:
-            self._files[number] = os.open(self.root / self.archives[number].path, os.O_RDONLY)
-        return self._files[number]
-
-    def _account(
-        self, job: Job, row: int, record: dict[str, Any] | None, found: list[Problem], result: ShardResult, lines: list
-    ) -> dict[str, Any] | None:
-        """Count what the slow way found; the record, where it stays."""
-        path, image = job.labels.paths[row], job.images.paths[row]
-        if record is not None:
-            stem = stem_of(path)
-            if record["image_id"] is None and stem_id(stem) != NO_ID:
-                record["image_id"] = int(stem)
-                found.append(Problem("", "이미지 식별자", "no id, taken from the file's name", "repaired", stem))
-            reason = self._why_drop(record, job, row)
-            if reason:
-                # Its garments go with it; those that were dropped already keep their own reason.
-                found.append(Problem("", "", reason, "dropped", image or None))
-                found += [Problem(anno["part"], "", "annotation dropped", "dropped") for anno in record["annotations"]]
-                record = None
+    def _read_slowly(
+        self, job: Job, row: int, obj: Any, rows: dict[int, ImageRow], problems: dict[int, list[Problem]]
+    ) -> None:
+        """An unusual annotation goes to `rows`, if it stays, and everything there is to say about it to `problems`."""
+        record, found, rects = read_annotation(obj, self.schema)
+        problems[row] += found
         if record is None:
-            result.counts["annotations_dropped"] += 1
+            return
+        stem = stem_of(job.labels.paths[row])
+        if record["image_id"] is None and stem_id(stem) != NO_ID:
+            record["image_id"] = int(stem)
+            problems[row].append(Problem("", "이미지 식별자", "no id, taken from the file's name", "repaired", stem))
+        no_id = "no id" if record["image_id"] is None else ""
+        reason = no_id or self._why_drop(job, row, record["width"], record["height"])
+        if reason:
+            # Its garments go with it; those that were dropped already keep their own reason.
+            parts = [anno["part"] for anno in record["annotations"]]
+            problems[row] += _dropped(reason, job.images.paths[row], parts)
         else:
-            result.counts.update(images_out=1, garments_out=len(record["annotations"]))
-        for problem in found:
-            result.count_problem(problem)
-            result.counts["garments_dropped"] += problem.action == "dropped" and problem.part != ""
-            lines.append(problem_line(job.split, path, problem))
-            if problem.action != "noted" and not result.first_refused:
-                place = ", ".join(filter(None, (problem.part, problem.key))) or "the whole file"
-                result.first_refused = f"{path}: {problem.reason} ({place}), value {problem.value!r}"
-        return record
+            rows[row] = record_row(record, rects, self.schema)
 
-    def _why_drop(self, record: dict[str, Any], job: Job, row: int) -> str:
-        if record["image_id"] is None:
-            return "no id"
+    def _account(self, job: Job, problems: dict[int, list[Problem]], result: ShardResult, lines: list[str]) -> None:
+        """Count and list."""
+        for row in sorted(problems):
+            path = job.labels.paths[row]
+            for problem in problems[row]:
+                result.count_problem(problem)
+                if problem.action == "dropped":
+                    result.counts["garments_dropped" if problem.part else "annotations_dropped"] += 1
+                lines.append(problem_line(job.split, path, problem))
+                if problem.action != "noted" and not result.first_refused:
+                    place = ", ".join(filter(None, (problem.part, problem.key))) or "the whole file"
+                    result.first_refused = f"{path}: {problem.reason} ({place}), value {problem.value!r}"
+
+    def _why_drop(self, job: Job, row: int, width: int, height: int) -> str:
         if not job.images.paths[row]:
             return "" if self.labels_only else "no image"
-        return self._image_fault(job, row, record) if self.check_images else ""
+        return self._reader.image_fault(job.images, row, (width, height)) if self.check_images else ""
 
-    def _image_fault(self, job: Job, row: int, record: dict[str, Any]) -> str:
-        from PIL import Image
-
-        number, offset, compressed_size, size, method, _ = job.images.numbers[row].tolist()
-        path = f"{self.root}/{job.images.paths[row]}"
-        try:
-            source: Any = path
-            if number >= 0:
-                source = io.BytesIO(read_at(self._open(number), offset, compressed_size, size, method, path))
-            with Image.open(source) as image:
-                image.load()
-                found = image.size
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-            return "image broken"
-        return "" if found == (record["width"], record["height"]) else "image of another size"
-
-    def _add_files(self, job: Job, table: pa.Table, rows: list[int]) -> pa.Table:
-        """The columns of FILE_FIELDS."""
+    def _to_table(self, job: Job, kept: list[tuple[int, ImageRow]], geometry: np.ndarray) -> pa.Table:
+        """All columns of the store."""
+        rows = [row for row, _ in kept]
+        table = rows_to_table([found for _, found in kept], geometry, self.schema)
         numbers = job.images.numbers[rows] if rows else np.empty((0, 6), dtype=np.int64)
         columns: list[Any] = [
             [job.labels.paths[row] for row in rows],

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import os
-import unicodedata
-from array import array
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..schema import normalize_text
-from .zip_index import ZipEntry, ZipIndexError, entry_fault, read_zip_index
+from .image_join import join_images
+from .places import Folder, PlaceBuilder, PlaceColumns
+from .zip_index import ENCRYPTED, ZipEntry, ZipIndexError, entry_fault, may_be_faulty, read_zip_chunks
 
-__all__ = ["Archive", "Places", "SourceIndex", "find_sources"]
+__all__ = ["Archive", "Note", "SourceIndex", "find_sources"]
 
 IMAGE_SUFFIXES = ("jpg", "jpeg", "png")
 SPLITS = {
@@ -25,7 +25,7 @@ SPLITS = {
 }
 MAX_LABEL_BYTES = 16 << 20  # an annotation has 3 KB
 MAX_IMAGE_BYTES = 256 << 20
-NO_ID = np.iinfo(np.int64).max
+NOTES = 1 << 16  # that are made at a time
 
 
 class Archive(NamedTuple):
@@ -36,68 +36,14 @@ class Archive(NamedTuple):
     mtime_ns: int
 
 
-@dataclass
-class Places:
-    """
-    Where N files are, as columns.
-
-    Attributes:
-        paths: relative to the data's root; inside an archive `<archive>/<entry>`.
-        numbers: int64 (N, 6): the archive's number (-1: a plain file), and of its entry the local header's offset,
-            compressed size, size, method and CRC-32.
-        faults: row -> why it must not be read.
-    """
-
-    paths: list[str] = field(default_factory=list)
-    numbers: np.ndarray = field(default_factory=lambda: np.empty((0, 6), dtype=np.int64))
-    faults: dict[int, str] = field(default_factory=dict)
-
-    def take(self, rows: Sequence[int]) -> Places:
-        """Rows of it; -1 gives an empty path."""
-        picked = np.asarray(rows, dtype=np.int64)
-        numbers = self.numbers[picked] if len(self.paths) else np.zeros((len(picked), 6), dtype=np.int64)
-        numbers[picked < 0] = (-1, 0, 0, 0, 0, 0)
-        paths = [self.paths[row] if row >= 0 else "" for row in picked.tolist()]
-        return Places(paths, numbers, {i: self.faults[row] for i, row in enumerate(rows) if row in self.faults})
-
-
-class _Builder:
-    """Places while they are found."""
-
-    def __init__(self) -> None:
-        self.paths: list[str] = []
-        self.numbers = array("q")
-        self.faults: dict[int, str] = {}
-        self.folders: list[_Folder] = []  # of each path
-
-    def add(self, path: str, folder: _Folder, numbers: tuple[int, ...] = (-1, 0, 0, 0, 0, 0), fault: str = "") -> None:
-        try:
-            path.encode()
-        except UnicodeEncodeError:
-            path, fault = path.encode("utf-8", "backslashreplace").decode(), "file name is not Unicode"
-        if fault:
-            self.faults[len(self.paths)] = fault
-        self.paths.append(path)
-        self.numbers.extend(numbers)
-        self.folders.append(folder)
-
-    def finish(self) -> Places:
-        return Places(self.paths, np.frombuffer(self.numbers, dtype=np.int64).reshape(-1, 6), self.faults)
-
-
-class _Folder(NamedTuple):
-    split: str
-    style: str
-    is_named: bool  # by a folder; else the split is the default
-
-
 class Note(NamedTuple):
-    """Something found on the way that is no annotation: (split, path, reason, of what)."""
+    """Something to be told that is not in an annotation: (split, path, reason, of what, value)."""
 
     split: str
     path: str
     reason: str
     of: str
+    value: Any = None
 
 
 @dataclass
@@ -111,18 +57,28 @@ class SourceIndex:
             conversion: by id (the stem as a number where it is one), then by path.
         labels, images: all of them, in the order of finding.
         num_images: split -> images found.
-        notes: archives, entries and images that no annotation uses.
+        unused: int64, rows of `images` that no annotation uses.
     """
 
     archives: list[Archive]
     splits: dict[str, tuple[np.ndarray, np.ndarray]]
-    labels: Places
-    images: Places
+    labels: PlaceColumns
+    images: PlaceColumns
     num_images: dict[str, int]
-    notes: list[Note]
+    unused: np.ndarray
+    _notes: list[Note]
 
     def __len__(self) -> int:
-        return len(self.labels.paths)
+        return len(self.labels)
+
+    def notes(self) -> Iterator[Note]:
+        """Archives, entries and images that no annotation uses; there may be a million."""
+        yield from self._notes
+        for start in range(0, len(self.unused), NOTES):
+            rows = self.unused[start : start + NOTES]
+            folders = self.images.folder_ids[rows].tolist()
+            for path, folder in zip(self.images.take(rows).paths, folders, strict=True):
+                yield Note(self.images.folders[folder].split, path, "image without annotation", "images")
 
     def describe(self) -> str:
         """For people: what was found, a line for each place."""
@@ -137,7 +93,7 @@ class SourceIndex:
                 for number, count in sorted(where.items()):
                     name = "files" if number < 0 else self.archives[number].path
                     lines.append(f"  {count:>9,} {kind} in {name}")
-        for of, count in sorted(Counter(f"{note.of}: {note.reason}" for note in self.notes).items()):
+        for of, count in sorted(Counter(f"{note.of}: {note.reason}" for note in self.notes()).items()):
             lines.append(f"{count:,} {of}")
         return "\n".join(lines)
 
@@ -159,7 +115,7 @@ def find_sources(root: Path, default_split: str | None = None, skip: Path | None
     if not root.is_dir():
         raise FileNotFoundError(f"no folder {root}; give the folder that holds Training and Validation")
     default_split = default_split or _split_named(root.name) or "train"
-    labels, images, archives, notes = _Builder(), _Builder(), [], []
+    labels, images, archives, notes = PlaceBuilder(), PlaceBuilder(), [], []
     for folder, names in _walk(root, skip):
         place = _folder_of(folder, default_split)
         for name in names:
@@ -173,13 +129,15 @@ def find_sources(root: Path, default_split: str | None = None, skip: Path | None
                 _read_archive(root, path, default_split, archives, labels, images, notes)
             elif ".zip.part" in name.lower():
                 notes.append(Note(place.split, path, "part of an archive: join the parts first", "archives"))
-    if not labels.paths:
+    if not len(labels):
         broken = "; ".join(f"{note.path}: {note.reason}" for note in notes if note.of == "archives")
         raise FileNotFoundError(
             f"no .json annotation under {root}; give the folder that holds Training and Validation"
             + (f" ({broken})" if broken else "")
         )
-    return _join(labels, images, archives, notes)
+    found_labels, found_images = labels.finish(), images.finish()
+    splits, num_images, unused = join_images(found_labels, found_images)
+    return SourceIndex(archives, splits, found_labels, found_images, num_images, unused, notes)
 
 
 def _walk(root: Path, skip: Path | None) -> Iterator[tuple[str, list[str]]]:
@@ -193,103 +151,53 @@ def _walk(root: Path, skip: Path | None) -> Iterator[tuple[str, list[str]]]:
 
 
 def _read_archive(
-    root: Path, path: str, default_split: str, archives: list[Archive], labels: _Builder, images: _Builder, notes: list
+    root: Path,
+    path: str,
+    default_split: str,
+    archives: list[Archive],
+    labels: PlaceBuilder,
+    images: PlaceBuilder,
+    notes: list[Note],
 ) -> None:
     split = _folder_of(path, default_split).split
-    number, folders = len(archives), {}
-    entries: Iterable[ZipEntry]
+    number = len(archives)
+    folders: dict[str, Folder] = {}
     try:
         stat = os.stat(root / path)
-        entries = list(read_zip_index(root / path))
+        chunks = list(read_zip_chunks(root / path))
     except (ZipIndexError, OSError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         notes.append(Note(split, path, f"archive unreadable: {reason}", "archives"))
         return
     archives.append(Archive(path, stat.st_size, stat.st_mtime_ns))
-    for entry in entries:
-        folder, _, name = entry.name.rpartition("/")
-        suffix = name.rpartition(".")[2].lower()
-        is_label = suffix == "json"
-        if (not is_label and suffix not in IMAGE_SUFFIXES) or name.startswith("._"):
-            if suffix == "zip":
-                notes.append(Note(split, f"{path}/{entry.name}", "archive inside an archive, left alone", "archives"))
-            continue
-        fault = entry_fault(entry, MAX_LABEL_BYTES if is_label else MAX_IMAGE_BYTES)
-        place = folders.get(folder)
-        if place is None:
-            place = folders[folder] = _folder_of(f"{path}/{folder}", default_split)
-        if fault and not is_label:
-            notes.append(Note(place.split, f"{path}/{entry.name}", fault, "images"))
-            continue
-        numbers = (number, entry.offset, entry.compressed_size, entry.size, entry.method, entry.crc)
-        (labels if is_label else images).add(f"{path}/{entry.name}", place, numbers, fault)
+    for names, table in chunks:
+        suspects = may_be_faulty(names, table, min(MAX_LABEL_BYTES, MAX_IMAGE_BYTES)).tolist()
+        for entry, numbers, suspect in zip(names.to_pylist(), table.tolist(), suspects, strict=True):
+            folder, _, name = entry.rpartition("/")
+            suffix = name.rpartition(".")[2].lower()
+            is_label = suffix == "json"
+            if (not is_label and suffix not in IMAGE_SUFFIXES) or name.startswith("._"):
+                if suffix == "zip":
+                    notes.append(Note(split, f"{path}/{entry}", "archive inside an archive, left alone", "archives"))
+                continue
+            place = folders.get(folder)
+            if place is None:
+                place = folders[folder] = _folder_of(f"{path}/{folder}", default_split)
+            flags, fault = numbers.pop(), ""
+            if suspect:
+                limit = MAX_LABEL_BYTES if is_label else MAX_IMAGE_BYTES
+                fault = entry_fault(ZipEntry(entry, *numbers, bool(flags & ENCRYPTED)), limit)
+            if fault and not is_label:
+                notes.append(Note(place.split, f"{path}/{entry}", fault, "images"))
+            else:
+                (labels if is_label else images).add(f"{path}/{entry}", place, (number, *numbers), fault)
 
 
-def _join(labels: _Builder, images: _Builder, archives: list[Archive], notes: list[Note]) -> SourceIndex:
-    by_stem: dict[str, dict[str, int | list[int]]] = defaultdict(dict)
-    num_images: dict[str, int] = defaultdict(int)
-    for row, (path, folder) in enumerate(zip(images.paths, images.folders, strict=True)):
-        num_images[folder.split] += 1
-        # One folder of images may serve all splits.
-        stems, stem = by_stem[folder.split if folder.is_named else ""], stem_of(path)
-        other = stems.setdefault(stem, row)
-        if other != row:
-            stems[stem] = [*other, row] if isinstance(other, list) else [other, row]
-    rows_of: dict[str, array] = defaultdict(lambda: array("q"))
-    for row, folder in enumerate(labels.folders):
-        rows_of[folder.split].append(row)
-    splits, used = {}, np.zeros(len(images.paths), dtype=bool)
-    for split, found in sorted(rows_of.items()):
-        rows = _in_order(np.array(found), labels.paths)
-        mine = np.full(len(rows), -1, dtype=np.int64)
-        for i, row in enumerate(rows.tolist()):
-            stem = stem_of(labels.paths[row])
-            image = by_stem[split].get(stem)
-            if image is None:
-                image = by_stem[""].get(stem)
-            if isinstance(image, list):
-                style = labels.folders[row].style
-                image = next((other for other in image if images.folders[other].style == style), image[0])
-            if image is not None:
-                mine[i] = image
-        used[mine[mine >= 0]] = True
-        splits[split] = (rows, mine)
-    notes += [
-        Note(images.folders[row].split, images.paths[row], "image without annotation", "images")
-        for row in np.flatnonzero(~used).tolist()
-    ]
-    return SourceIndex(archives, splits, labels.finish(), images.finish(), dict(num_images), notes)
-
-
-def _in_order(rows: np.ndarray, paths: list[str]) -> np.ndarray:
-    """By the stem as a number, then by path; stems that are none come last."""
-    ids = np.fromiter((stem_id(stem_of(paths[row])) for row in rows.tolist()), dtype=np.int64, count=len(rows))
-    order = np.argsort(ids, kind="stable")
-    rows, ids = rows[order], ids[order]
-    starts = np.flatnonzero(np.r_[True, ids[1:] != ids[:-1], True])
-    for start, end in zip(
-        starts[:-1][np.diff(starts) > 1].tolist(), starts[1:][np.diff(starts) > 1].tolist(), strict=True
-    ):
-        rows[start:end] = sorted(rows[start:end].tolist(), key=lambda row: unicodedata.normalize("NFC", paths[row]))
-    return rows
-
-
-def stem_of(path: str) -> str:
-    """The file's name without its ending, in Unicode's composed form."""
-    stem = path[path.rfind("/") + 1 : path.rfind(".")]
-    return stem if stem.isascii() else unicodedata.normalize("NFC", stem)
-
-
-def stem_id(stem: str) -> int:
-    """The stem as an image id, or NO_ID."""
-    return int(stem) if stem.isdecimal() and len(stem) < 19 else NO_ID
-
-
-def _folder_of(folder: str, default_split: str) -> _Folder:
+def _folder_of(folder: str, default_split: str) -> Folder:
     """The split by the nearest folder or archive whose name says it; the style's folder."""
     names = folder.split("/")
     split = next(filter(None, map(_split_named, reversed(names))), None)
-    return _Folder(split or default_split, normalize_text(names[-1]), split is not None)
+    return Folder(split or default_split, normalize_text(names[-1]), split is not None)
 
 
 def _split_named(name: str) -> str | None:

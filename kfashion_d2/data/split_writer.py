@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from .files import replace_folder, store_hash, write_table
-from .store import FORMAT, KFashionDataset
+from .store import KFashionDataset
+from .store_schema import FORMAT
 
 __all__ = ["select_rows", "write_split"]
 
@@ -46,7 +47,7 @@ def write_split(
 
     Args:
         folder: the split's folder, as in `datasets/kfashion/train`.
-        tables: with the columns of :func:`kfashion_d2.data.store.arrow_schema`; may be small or large.
+        tables: with the columns of :func:`kfashion_d2.data.store_schema.arrow_schema`; may be small or large.
         like: has the `schema` and the `zips` of the tables, as the `meta` of a split; read when all is written.
         image_root: the folder that `file_name` is relative to.
 

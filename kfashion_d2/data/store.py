@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,83 +20,13 @@ import pyarrow as pa
 from torch.utils.data import Dataset
 
 from ..schema import CATEGORY_GROUP, UNKNOWN, AttributeSchema, kfashion_schema
+from .store_schema import FILE_FIELDS, FORMAT, IMAGE_FIELDS, NOT_APPLICABLE
 from .zip_handler import register_zip_handler
 from .zip_reader import ZipPlace, zip_uri
 
-__all__ = ["FORMAT", "KFashionDataset", "arrow_schema", "read_meta", "records_to_table"]
+__all__ = ["KFashionDataset", "read_meta"]
 
-FORMAT = 2
-NOT_APPLICABLE = -2  # in a group's column; -1 is unknown
 _NOT_APPLICABLE_LIST = [NOT_APPLICABLE]
-
-_PARSED_FIELDS = {
-    "image_id": pa.int64(),
-    "height": pa.int32(),
-    "width": pa.int32(),
-    "style": pa.int8(),
-    "sub_style": pa.int8(),
-    "original_file_name": pa.string(),
-    "created": pa.string(),
-}
-_GARMENT_FIELDS = {
-    "part": pa.list_(pa.int8()),
-    "index": pa.list_(pa.int32()),
-    "category": pa.list_(pa.int8()),
-    "bbox": pa.list_(pa.list_(pa.float64())),
-    "polygon": pa.list_(pa.list_(pa.float64())),
-}
-# Of an image inside an archive `file_name` is the entry's name, and `zip` the archive's number in meta.json.
-FILE_FIELDS = {
-    "label_file": pa.string(),
-    "file_name": pa.string(),
-    "zip": pa.int16(),
-    "zip_offset": pa.int64(),
-    "zip_compressed_size": pa.int64(),
-    "zip_entry_size": pa.int64(),
-    "zip_method": pa.int8(),
-}
-
-
-def parsed_schema(schema: AttributeSchema) -> pa.Schema:
-    """The columns that an annotation alone gives."""
-    groups = {
-        f"attribute/{group.name}": pa.list_(pa.int8() if group.is_single else pa.list_(pa.int8()))
-        for group in schema.groups
-    }
-    return pa.schema({**_PARSED_FIELDS, **_GARMENT_FIELDS, **groups})
-
-
-def arrow_schema(schema: AttributeSchema) -> pa.Schema:
-    """The columns of a shard; the vocabulary's hash is in its metadata."""
-    fields = [*parsed_schema(schema), *(pa.field(name, kind) for name, kind in FILE_FIELDS.items())]
-    return pa.schema(fields, metadata={"kfashion_schema": schema.hash, "kfashion_format": str(FORMAT)})
-
-
-def records_to_table(records: Iterable[Mapping[str, Any]], schema: AttributeSchema) -> pa.Table:
-    """
-    Args:
-        records: of :func:`parse_annotation`.
-        schema: the one that they were parsed with.
-
-    Returns:
-        Their columns, as :func:`parsed_schema` says.
-    """
-    part_ids = {part.name: i for i, part in enumerate(schema.parts.labels)}
-    columns = parsed_schema(schema)
-    rows: dict[str, list] = {name: [] for name in columns.names}
-    for record in records:
-        annos = record["annotations"]
-        for name in _PARSED_FIELDS:
-            rows[name].append(record[name])
-        rows["part"].append([part_ids[anno["part"]] for anno in annos])
-        rows["index"].append([anno["index"] for anno in annos])
-        rows["category"].append([anno["category_id"] for anno in annos])
-        rows["bbox"].append([anno["bbox"] for anno in annos])
-        rows["polygon"].append([anno["segmentation"][0] if anno["mask_valid"] else [] for anno in annos])
-        for group in schema.groups:
-            missing = NOT_APPLICABLE if group.is_single else [NOT_APPLICABLE]
-            rows[f"attribute/{group.name}"].append([anno["attributes"].get(group.name, missing) for anno in annos])
-    return pa.Table.from_pydict(rows, schema=columns)
 
 
 def read_meta(split_dir: str | Path, schema: AttributeSchema) -> dict[str, Any]:
@@ -159,7 +89,7 @@ class _Shard:
     def __init__(self, path: Path, schema: AttributeSchema):
         with pa.memory_map(str(path)) as source:
             self.batch = batch = pa.ipc.open_file(source).get_batch(0)
-        fields = {**_PARSED_FIELDS, **FILE_FIELDS}
+        fields = {**IMAGE_FIELDS, **FILE_FIELDS}
         self.images = {name: batch.column(name).to_numpy() for name, kind in fields.items() if kind != pa.string()}
         self.numbers = {name: memoryview(column) for name, column in self.images.items()}
         self.texts = {name: _Texts(batch.column(name)) for name, kind in fields.items() if kind == pa.string()}

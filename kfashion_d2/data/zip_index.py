@@ -10,19 +10,34 @@ import re
 import struct
 from array import array
 from collections.abc import Iterator
+from itertools import compress
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["ZipEntry", "ZipIndexError", "entry_fault", "read_zip_index"]
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+__all__ = ["ZipEntry", "ZipIndexError", "entry_fault", "may_be_faulty", "read_zip_chunks", "read_zip_index"]
 
 STORED, DEFLATED = 0, 8
 MAX_COMMENT = 0xFFFF
 _END = struct.Struct("<4s4H2LH")
 _END64_LOCATOR = struct.Struct("<4sLQL")
 _END64 = struct.Struct("<4sQ2H2L4Q")
-_ENTRY = struct.Struct("<4s4x2H4x3L3H8xL")
-_SUSPICIOUS = re.compile(r"^[/\\]|\.\.|[:\0]")
-_ENCRYPTED, _UTF8 = 1 << 0, 1 << 11
+_SIZES = struct.Struct("<4s24x3H")  # of a row: its signature, and how long its name, extra field and comment are
+_ROW = np.dtype(
+    {
+        "names": ["flags", "method", "crc", "compressed_size", "size", "name_size", "extra_size", "offset"],
+        "formats": ["<u2", "<u2", "<u4", "<u4", "<u4", "<u2", "<u2", "<u4"],
+        "offsets": [8, 10, 16, 20, 24, 28, 30, 42],
+        "itemsize": 46,
+    }
+)
+_NUMBERS = ("offset", "compressed_size", "size", "method", "crc", "flags")
+CHUNK = 1 << 16  # entries
+_SUSPICIOUS = r"^[/\\]|\.\.|[:\x00]"
+ENCRYPTED, _UTF8 = 1 << 0, 1 << 11
 
 
 class ZipIndexError(ValueError):
@@ -53,8 +68,26 @@ class ZipEntry(NamedTuple):
 
 def read_zip_index(path: str | Path) -> Iterator[ZipEntry]:
     """
+    The entries of an archive, one object each; see :func:`read_zip_chunks`.
+
+    Raises:
+        ZipIndexError, OSError: as it says.
+    """
+    for names, numbers in read_zip_chunks(path):
+        for name, (offset, compressed_size, size, method, crc, flags) in zip(
+            names.to_pylist(), numbers.tolist(), strict=True
+        ):
+            yield ZipEntry(name, offset, compressed_size, size, method, crc, bool(flags & ENCRYPTED))
+
+
+def read_zip_chunks(path: str | Path) -> Iterator[tuple[pa.LargeStringArray, np.ndarray]]:
+    """
     The entries of an archive, folders left out, in the order of its table of contents. A name without the UTF-8 flag
     is UTF-8 where it decodes as that, as of a tool that forgot the flag, else cp949, as of Korean Windows.
+
+    Yields:
+        names: n of them, at most CHUNK.
+        numbers: int64 (n, 6): offset, compressed size, size, method and CRC-32 as in :class:`ZipEntry`, and the flags.
 
     Raises:
         ZipIndexError: it is not a zip archive, or a part of it is missing.
@@ -67,7 +100,11 @@ def read_zip_index(path: str | Path) -> Iterator[ZipEntry]:
         directory = file.read(length)
     if len(directory) < length:
         raise ZipIndexError("its table of contents is cut off")
-    yield from _entries(directory, count, start, shift)
+    at = 0
+    while count > 0:
+        rows, at = _find_rows(directory, at, min(count, CHUNK))
+        count -= len(rows)
+        yield _read_rows(directory, rows, start, shift)
 
 
 def _find_directory(file, size: int) -> tuple[int, int, int, int]:
@@ -98,31 +135,49 @@ def _find_directory(file, size: int) -> tuple[int, int, int, int]:
     return count, start + shift, length, shift
 
 
-def _entries(directory: bytes, count: int, start: int, shift: int) -> Iterator[ZipEntry]:
-    at, unpack, end = 0, _ENTRY.unpack_from, len(directory)
+def _find_rows(directory: bytes, at: int, count: int) -> tuple[list[int], int]:
+    """Where `count` rows of the table start, the first at byte `at`; and where they end."""
+    rows, unpack, end = [], _SIZES.unpack_from, len(directory)
     for _ in range(count):
-        if at + _ENTRY.size > end:
+        if at + _ROW.itemsize > end:
             raise ZipIndexError("its table of contents has fewer entries than it says")
-        signature, flags, method, crc, compressed, size, name_size, extra_size, comment_size, offset = unpack(
-            directory, at
-        )
+        signature, name_size, extra_size, comment_size = unpack(directory, at)
         if signature != b"PK\1\2":
             raise ZipIndexError("its table of contents is damaged")
-        at += _ENTRY.size
-        raw = directory[at : at + name_size]
-        extra_at = at + name_size
-        at = extra_at + extra_size + comment_size
-        if at > end:
-            raise ZipIndexError("its table of contents is damaged")
-        if 0xFFFFFFFF in (size, compressed, offset):
-            size, compressed, offset = _zip64(directory[extra_at : extra_at + extra_size], size, compressed, offset)
-        name = _decode(raw, bool(flags & _UTF8))
-        if name.endswith("/"):
-            continue
-        if offset + shift + compressed > start:
-            # It would read the table of contents as a file's bytes.
+        rows.append(at)
+        at += _ROW.itemsize + name_size + extra_size + comment_size
+    if at > end:
+        raise ZipIndexError("its table of contents is damaged")
+    return rows, at
+
+
+def _read_rows(directory: bytes, starts: list[int], start: int, shift: int) -> tuple[pa.LargeStringArray, np.ndarray]:
+    """
+    Args:
+        starts: of the table's rows.
+        start, shift: as :func:`_find_directory` says.
+    """
+    content = np.frombuffer(directory, dtype=np.uint8)
+    fixed = content[np.array(starts)[:, None] + np.arange(_ROW.itemsize)].view(_ROW)[:, 0]
+    numbers = np.stack([fixed[name].astype(np.int64) for name in _NUMBERS], axis=1)
+    for i in np.flatnonzero((numbers[:, :3] == 0xFFFFFFFF).any(axis=1)).tolist():
+        at = starts[i] + _ROW.itemsize + int(fixed["name_size"][i])
+        offset, compressed, size = numbers[i, :3].tolist()
+        size, compressed, offset = _zip64(directory[at : at + int(fixed["extra_size"][i])], size, compressed, offset)
+        if max(size, compressed, offset + shift) >= 1 << 63:
             raise ZipIndexError("an entry points outside the file")
-        yield ZipEntry(name, offset + shift, compressed, size, method, crc, bool(flags & _ENCRYPTED))
+        numbers[i, :3] = offset, compressed, size
+    numbers[:, 0] += shift
+    sizes = fixed["name_size"].tolist()
+    names = [
+        _decode(directory[at + _ROW.itemsize : at + _ROW.itemsize + size], flags)
+        for at, size, flags in zip(starts, sizes, fixed["flags"].tolist(), strict=True)
+    ]
+    is_file = np.array([not name.endswith("/") for name in names])
+    if (numbers[is_file, 0] > start - numbers[is_file, 1]).any():
+        # It would read the table of contents as a file's bytes.
+        raise ZipIndexError("an entry points outside the file")
+    return pa.array(compress(names, is_file.tolist()), pa.large_string()), numbers[is_file]
 
 
 def _zip64(extra: bytes, size: int, compressed: int, offset: int) -> tuple[int, int, int]:
@@ -144,11 +199,11 @@ def _zip64(extra: bytes, size: int, compressed: int, offset: int) -> tuple[int, 
     return size, compressed, offset  # exactly 4 GiB - 1, which needs no Zip64
 
 
-def _decode(raw: bytes, is_utf8: bool) -> str:
+def _decode(raw: bytes, flags: int) -> str:
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError:
-        return raw.decode("utf-8" if is_utf8 else "cp949", errors="replace")
+        return raw.decode("utf-8" if flags & _UTF8 else "cp949", errors="replace")
 
 
 def entry_fault(entry: ZipEntry, max_size: int) -> str:
@@ -163,7 +218,7 @@ def entry_fault(entry: ZipEntry, max_size: int) -> str:
         return "zip entry encrypted"
     if entry.method not in (STORED, DEFLATED):
         return "zip entry of an unknown compression"
-    if _SUSPICIOUS.search(entry.name):
+    if re.search(_SUSPICIOUS, entry.name):
         parts = entry.name.replace("\\", "/").split("/")
         if ".." in parts or not parts[0] or ":" in parts[0] or "\0" in entry.name:
             return "zip entry leaves the folder"
@@ -172,3 +227,18 @@ def entry_fault(entry: ZipEntry, max_size: int) -> str:
     if entry.method == STORED and entry.size != entry.compressed_size:
         return "zip entry of two sizes"
     return ""
+
+
+def may_be_faulty(names: pa.LargeStringArray, numbers: np.ndarray, max_size: int) -> np.ndarray:
+    """
+    Args:
+        names, numbers: of :func:`read_zip_chunks`.
+        max_size: as for :func:`entry_fault`.
+
+    Returns:
+        bool (n,): False where :func:`entry_fault` would have nothing to say.
+    """
+    _, compressed_size, size, method, _, flags = numbers.T
+    suspicious = pc.match_substring_regex(names, _SUSPICIOUS).to_numpy(zero_copy_only=False)
+    is_usual = (method == DEFLATED) | ((method == STORED) & (size == compressed_size))
+    return suspicious | ~is_usual | (flags & ENCRYPTED > 0) | (np.maximum(size, compressed_size) > max_size)

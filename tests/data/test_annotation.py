@@ -148,7 +148,7 @@ BOX = [10.5, 20.5, 40.0, 60.0]
         ({}, SQUARE, BOX, True, "no rect"),
         (rect(10, 20, 0, 61), SQUARE, BOX, True, "rect without area"),
         (rect(10, 20, -5, 61), SQUARE, BOX, True, "rect without area"),
-        (rect(math.nan, 20, 41, 61), SQUARE, BOX, True, "rect without area"),
+        (rect(math.nan, 20, 41, 61), SQUARE, BOX, True, "rect incomplete"),
         (rect(70, 20, 41, 61), SQUARE, BOX, True, "rect outside the image"),
         (SQUARE_RECT, {}, [10.0, 20.0, 41.0, 61.0], False, "no polygon"),
         (SQUARE_RECT, polygon((10, 20), (50, 80)), [10.0, 20.0, 41.0, 61.0], False, "polygon unsound"),

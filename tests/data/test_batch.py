@@ -1,6 +1,7 @@
 import copy
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import orjson
@@ -9,10 +10,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kfashion_d2.data import parse_annotation
+from kfashion_d2.data.annotation import read_annotation
 from kfashion_d2.data.batch import BatchParser
-from kfashion_d2.data.store import parsed_schema, records_to_table
+from kfashion_d2.data.columns import merge_rows, record_row, resolve_rows, rows_to_table
+from kfashion_d2.data.store_schema import RECT_FIELDS, parsed_schema, records_to_table
 from kfashion_d2.data.synthetic.demo import draw_example
-from kfashion_d2.schema import kfashion_schema
+from kfashion_d2.schema import AttributeSchema, Label, LabelIndex, kfashion_schema
 
 SCHEMA = kfashion_schema()
 PARSER = BatchParser(SCHEMA)
@@ -29,14 +32,21 @@ CLEAN = [demo_annotation(i) for i in range(6)]
 def check(objs):
     """The rows it takes equal the slow parser's, which finds nothing to say about them; returns the rows."""
     rows, table = PARSER.parse(objs)
-    records = []
+    expected = []
     for row in rows.tolist():
-        record, problems = parse_annotation(objs[row], SCHEMA)
+        record, problems, rects = read_annotation(objs[row], SCHEMA)
         assert problems == [], objs[row]
-        records.append(record)
+        expected += with_rects(record, rects)
     assert table.schema == parsed_schema(SCHEMA)
-    assert table.to_pylist() == records_to_table(records, SCHEMA).to_pylist()
+    assert table.to_pylist() == expected
     return rows.tolist()
+
+
+def with_rects(record, rects):
+    """The store's row, by way of dicts."""
+    (row,) = records_to_table([record], SCHEMA).to_pylist()
+    columns = np.array(rects, dtype=np.float32).reshape(-1, 2).T.tolist()
+    return [{**row, **dict(zip(RECT_FIELDS, columns, strict=True))}]
 
 
 def test_takes_every_clean_annotation():
@@ -49,6 +59,54 @@ def test_takes_nearly_all_that_the_parser_finds_no_fault_with():
     taken = check(objs)
     assert set(taken) <= set(faultless) and 0.8 * len(faultless) < len(taken)  # the others hold a spelling to fold
     assert 5 < len(faultless) < 40
+
+
+def test_slow_rows_stand_among_the_fast_ones_as_dicts_would():
+    objs = [demo_annotation(i, dirt=True) for i in range(100)]
+    fast, slow, expected = [], [], []
+    for number, obj in enumerate(objs):
+        record, _, rects = read_annotation(obj, SCHEMA)
+        row = PARSER.read(obj)
+        if row is not None and resolve_rows([row])[1].all():
+            fast.append((number, row))
+        elif record is not None:
+            slow.append((number, record_row(record, rects, SCHEMA)))
+        expected += with_rects(record, rects) if record else []
+    assert len(fast) > 5 and len(slow) > 5
+    rows, geometry = merge_rows(fast, resolve_rows([row for _, row in fast])[0], slow)
+    table = rows_to_table([row for _, row in rows], geometry, SCHEMA)
+    assert repr(table.to_pylist()) == repr(expected)  # NaN is not equal to itself
+
+
+def test_a_part_nobody_knows_is_left_to_the_parser():
+    for key in ("렉트좌표", "폴리곤좌표", "라벨링"):
+        obj = copy.deepcopy(CLEAN[0])
+        obj["데이터셋 정보"]["데이터셋 상세설명"][key]["모자"] = [{"색상": "블랙"}]
+        assert check([obj]) == []
+
+
+def test_a_schema_of_one_part_and_a_group_too_large():
+    groups = [group for group in SCHEMA.groups if "dress" in group.part_labels][:2]
+    parts = {
+        "name": "one",
+        "version": 1,
+        "parts": LabelIndex([Label("top", "상의")]),
+        "categories": LabelIndex([Label("shirt", "셔츠")]),
+        "category_parts": [0],
+        "styles": SCHEMA.styles,
+        "keys": SCHEMA.keys,
+    }
+    one = AttributeSchema(groups=groups, **parts)
+    obj = copy.deepcopy(CLEAN[0])
+    details = obj["데이터셋 정보"]["데이터셋 상세설명"]
+    for table in details.values():
+        for part in ("아우터", "하의", "원피스"):
+            del table[part]
+    details["라벨링"]["상의"] = [{"카테고리": "셔츠"}]
+    assert len(BatchParser(one).parse([obj])[0]) == 1
+    many = replace(groups[0], index_of=LabelIndex([Label(f"label {i}") for i in range(200)]))
+    with pytest.raises(ValueError, match="200 labels"):
+        parsed_schema(AttributeSchema(groups=[many], **parts))
 
 
 def test_nothing_to_take():

@@ -198,7 +198,7 @@ def test_json_that_only_python_reads(tmp_path):
     obj = json.dumps(with_id(1, rects=rect(float("nan"), 1, 2, 3)), ensure_ascii=False)
     write(tmp_path / "data", "1.json", "\ufeff" + obj)
     summary = convert_dataset(tmp_path / "data", tmp_path / "out")
-    assert [p["reason"] for p in summary["problems"]] == ["rect without area"]
+    assert [p["reason"] for p in summary["problems"]] == ["rect incomplete"]
 
 
 def test_no_break_spaces_are_counted(tmp_path):
