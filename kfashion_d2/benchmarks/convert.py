@@ -81,7 +81,7 @@ def _floor(data: Path) -> float:
     """CPU seconds to read, inflate and parse every annotation in the order of conversion, and nothing else."""
     index = find_sources(data)
     (rows, _), fds = index.splits["train"], [os.open(data / archive.path, os.O_RDONLY) for archive in index.archives]
-    labels = index.labels.take(rows.tolist())
+    labels = index.labels.take(rows)
     start = time.process_time()
     for path, (number, offset, compressed_size, size, method, _) in zip(
         labels.paths, labels.numbers.tolist(), strict=True

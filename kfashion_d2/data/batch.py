@@ -79,12 +79,9 @@ class BatchParser:
         self._usual_keys[normalize_text(self._category_key)] = self._category_key
         self._tier_keys = schema.keys["tier_A"], schema.keys["tier_B"]
         # By part, and by whether the tiers A and B were labelled.
-        self._values = [
-            {(a, b): self._values_of(part_id, has_b=b) for a in (False, True) for b in (False, True)}
-            for part_id in self._part_ids
-        ]
-        self._absent = [
-            {(a, b): self._absent_of(part_id, {"A": a, "B": b}) for a in (False, True) for b in (False, True)}
+        tiers = [(a, b) for a in (False, True) for b in (False, True)]
+        self._tables = [
+            {(a, b): (*self._absent_of(part_id, {"A": a, "B": b}), self._values_of(part_id, b)) for a, b in tiers}
             for part_id in self._part_ids
         ]
         self._style_keys = schema.keys["style"], schema.keys["sub_style"]
@@ -215,9 +212,8 @@ class BatchParser:
             raise _Unusual
         tier_a, tier_b = self._tier_keys
         tiers = type(labels.get(tier_a)) is str, type(labels.get(tier_b)) is str
-        absent, multi = self._absent[part_id][tiers]
-        ids, multi = bytearray(absent), multi.copy()
-        values = self._values[part_id][tiers]
+        absent, absent_lists, values = self._tables[part_id][tiers]
+        ids, multi = bytearray(absent), absent_lists.copy()
         for key, value in labels.items():
             found = values.get(key)
             if found is None:

@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from ..schema import AttributeSchema, kfashion_schema
 from .annotation import Problem
-from .files import replace_folder, store_hash, write_atomically
+from .files import garbage_collector_off, replace_folder, store_hash, write_atomically
 from .same_ids import RefusedError, drop_duplicates, note_shared_ids
 from .shard import Job, ShardConverter, ShardResult, problem_line
 from .sources import Note, SourceIndex, find_sources
@@ -75,7 +75,8 @@ def convert_dataset(
         raise ValueError(f"workers={workers}: at least 1 is needed")
     root, output = Path(data_root).resolve(), Path(output).resolve()
     schema = schema or kfashion_schema()
-    index = find_sources(root, split, skip=output)
+    with garbage_collector_off():
+        index = find_sources(root, split, skip=output)
     logger.info("Found in %s:\n%s", root, index.describe())
     output.mkdir(parents=True, exist_ok=True)
     converters = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import os
 import shutil
@@ -12,7 +13,19 @@ from typing import IO
 
 import pyarrow as pa
 
-__all__ = ["new_file", "replace_folder", "store_hash", "write_atomically", "write_table"]
+__all__ = ["garbage_collector_off", "new_file", "replace_folder", "store_hash", "write_atomically", "write_table"]
+
+
+@contextmanager
+def garbage_collector_off() -> Iterator[None]:
+    """JSON and lists of names have no cycles; the collector would look for them among all of them, again and again."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 @contextmanager

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -16,7 +15,6 @@ __all__ = ["NO_ID", "Folder", "PlaceBuilder", "PlaceColumns", "Places", "stem_id
 
 NO_ID = np.iinfo(np.int64).max
 PLAIN = (-1, 0, 0, 0, 0, 0)
-CHUNK = 1 << 16  # paths that wait as Python objects
 
 
 @dataclass
@@ -78,43 +76,60 @@ class PlaceBuilder:
 
     def __init__(self) -> None:
         self._count = 0
-        self._paths: list[str] = []
-        self._stems: list[str] = []
-        self._done: list[tuple[pa.Array, pa.Array]] = []
-        self._folder_ids = array("i")
+        self._chunks: list[tuple[pa.Array, pa.Array, np.ndarray, np.ndarray]] = []
         self._folders: dict[Folder, int] = {}
-        self._numbers = array("q")
         self._faults: dict[int, str] = {}
 
-    def add(self, path: str, folder: Folder, numbers: Sequence[int] = PLAIN, fault: str = "") -> None:
-        try:
-            path.encode()
-        except UnicodeEncodeError:
-            path, fault = path.encode("utf-8", "backslashreplace").decode(), "file name is not Unicode"
-        if fault:
-            self._faults[self._count] = fault
-        self._count += 1
-        self._paths.append(path)
-        self._stems.append(stem_of(path))
-        self._folder_ids.append(self._folders.setdefault(folder, len(self._folders)))
-        self._numbers.extend(numbers)
-        if len(self._paths) == CHUNK:
-            self._pack()
+    def folder_id(self, folder: Folder) -> int:
+        return self._folders.setdefault(folder, len(self._folders))
 
-    def _pack(self) -> None:
-        self._done.append((pa.array(self._paths, pa.large_string()), pa.array(self._stems, pa.large_string())))
-        self._paths.clear()
-        self._stems.clear()
+    def extend(
+        self,
+        paths: list[str],
+        folder_ids: Sequence[int],
+        numbers: np.ndarray | None = None,
+        faults: Mapping[int, str] | None = None,
+    ) -> None:
+        """
+        Args:
+            paths: n of them.
+            folder_ids: of each, as of :meth:`folder_id`.
+            numbers: int64 (n, 6), as of :class:`Places`; None: they are plain files.
+            faults: place among them -> why it must not be read.
+        """
+        faults = dict(faults or {})
+        try:
+            column = pa.array(paths, pa.large_string())
+        except UnicodeEncodeError:
+            paths = paths.copy()
+            for i, path in enumerate(paths):
+                try:
+                    path.encode()
+                except UnicodeEncodeError:
+                    paths[i] = path.encode("utf-8", "backslashreplace").decode()
+                    faults[i] = "file name is not Unicode"
+            column = pa.array(paths, pa.large_string())
+        if numbers is None:
+            numbers = np.tile(np.array(PLAIN), (len(paths), 1))
+        self._faults.update({self._count + i: fault for i, fault in faults.items()})
+        stems = pa.array(map(stem_of, paths), pa.large_string())
+        self._chunks.append((column, stems, np.asarray(folder_ids, dtype=np.int32), numbers))
+        self._count += len(paths)
 
     def __len__(self) -> int:
         return self._count
 
     def finish(self) -> PlaceColumns:
-        self._pack()
-        paths, stems = (pa.concat_arrays(arrays) for arrays in zip(*self._done, strict=True))
-        numbers = np.frombuffer(self._numbers, dtype=np.int64).reshape(-1, 6)
-        folder_ids = np.frombuffer(self._folder_ids, dtype=np.int32)
-        return PlaceColumns(paths, stems, folder_ids, list(self._folders), numbers, self._faults)
+        self.extend([], [])
+        paths, stems, folder_ids, numbers = zip(*self._chunks, strict=True)
+        return PlaceColumns(
+            pa.concat_arrays(paths),
+            pa.concat_arrays(stems),
+            np.concatenate(folder_ids),
+            list(self._folders),
+            np.concatenate(numbers),
+            self._faults,
+        )
 
 
 def stem_of(path: str) -> str:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import gc
 import hashlib
 import json
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import compress
@@ -23,7 +21,7 @@ from ..schema import AttributeSchema
 from .annotation import Problem, read_annotation
 from .batch import BatchParser
 from .columns import ImageRow, merge_rows, record_row, resolve_rows, rows_to_table
-from .files import write_atomically, write_table
+from .files import garbage_collector_off, write_atomically, write_table
 from .no_break_space import find_no_break_spaces
 from .places import NO_ID, Places, stem_id, stem_of
 from .source_reader import SourceReader, UnreadableError
@@ -87,18 +85,6 @@ def _dropped(reason: str, image: str, parts: list[str]) -> list[Problem]:
     return [Problem("", "", reason, "dropped", image or None), *garments]
 
 
-@contextmanager
-def _garbage_collector_off() -> Iterator[None]:
-    """JSON has no cycles, and the collector would look for them among all the objects of a batch, again and again."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
-
-
 @dataclass
 class ShardConverter:
     """
@@ -147,7 +133,7 @@ class ShardConverter:
         result = ShardResult(job.number)
         lines: list[str] = []
         start, tables = 0, []
-        with _garbage_collector_off():
+        with garbage_collector_off():
             while start < len(job.labels.paths) or not tables:
                 start, table = self._convert(job, start, result, lines)
                 tables.append(table)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 
 from ..schema import normalize_text
 from .image_join import join_images
@@ -18,7 +19,8 @@ from .zip_index import ENCRYPTED, ZipEntry, ZipIndexError, entry_fault, may_be_f
 
 __all__ = ["Archive", "Note", "SourceIndex", "find_sources"]
 
-IMAGE_SUFFIXES = ("jpg", "jpeg", "png")
+LABEL, IMAGE = 0, 1
+KINDS = {"json": LABEL, "jpg": IMAGE, "jpeg": IMAGE, "png": IMAGE}  # by the name's ending
 SPLITS = {
     **dict.fromkeys(("training", "train"), "train"),
     **dict.fromkeys(("validation", "val", "valid"), "val"),
@@ -115,20 +117,24 @@ def find_sources(root: Path, default_split: str | None = None, skip: Path | None
     if not root.is_dir():
         raise FileNotFoundError(f"no folder {root}; give the folder that holds Training and Validation")
     default_split = default_split or _split_named(root.name) or "train"
-    labels, images, archives, notes = PlaceBuilder(), PlaceBuilder(), [], []
+    places = PlaceBuilder(), PlaceBuilder()
+    archives: list[Archive] = []
+    notes: list[Note] = []
     for folder, names in _walk(root, skip):
         place = _folder_of(folder, default_split)
+        found: tuple[list[str], list[str]] = [], []
         for name in names:
             path = f"{folder}/{name}" if folder else name
             suffix = name.rpartition(".")[2].lower()
-            if suffix == "json":
-                labels.add(path, place)
-            elif suffix in IMAGE_SUFFIXES:
-                images.add(path, place)
+            if suffix in KINDS:
+                found[KINDS[suffix]].append(path)
             elif suffix == "zip":
-                _read_archive(root, path, default_split, archives, labels, images, notes)
+                _read_archive(root, path, default_split, archives, places, notes)
             elif ".zip.part" in name.lower():
                 notes.append(Note(place.split, path, "part of an archive: join the parts first", "archives"))
+        for builder, paths in zip(places, found, strict=True):
+            builder.extend(paths, [builder.folder_id(place)] * len(paths))
+    labels, images = places
     if not len(labels):
         broken = "; ".join(f"{note.path}: {note.reason}" for note in notes if note.of == "archives")
         raise FileNotFoundError(
@@ -155,13 +161,11 @@ def _read_archive(
     path: str,
     default_split: str,
     archives: list[Archive],
-    labels: PlaceBuilder,
-    images: PlaceBuilder,
+    places: tuple[PlaceBuilder, PlaceBuilder],
     notes: list[Note],
 ) -> None:
     split = _folder_of(path, default_split).split
     number = len(archives)
-    folders: dict[str, Folder] = {}
     try:
         stat = os.stat(root / path)
         chunks = list(read_zip_chunks(root / path))
@@ -170,27 +174,49 @@ def _read_archive(
         notes.append(Note(split, path, f"archive unreadable: {reason}", "archives"))
         return
     archives.append(Archive(path, stat.st_size, stat.st_mtime_ns))
-    for names, table in chunks:
-        suspects = may_be_faulty(names, table, min(MAX_LABEL_BYTES, MAX_IMAGE_BYTES)).tolist()
-        for entry, numbers, suspect in zip(names.to_pylist(), table.tolist(), suspects, strict=True):
+    folders: dict[str, tuple[Folder, tuple[int, int]]] = {}
+    while chunks:
+        names, table = chunks.pop(0)
+        faults = _faults(names, table)
+        found = tuple(([], [], [], {}) for _ in places)  # paths, folders, rows of the table, faults
+        for row, entry in enumerate(names.to_pylist()):
             folder, _, name = entry.rpartition("/")
             suffix = name.rpartition(".")[2].lower()
-            is_label = suffix == "json"
-            if (not is_label and suffix not in IMAGE_SUFFIXES) or name.startswith("._"):
+            kind = KINDS.get(suffix)
+            if kind is None or name.startswith("._"):
                 if suffix == "zip":
                     notes.append(Note(split, f"{path}/{entry}", "archive inside an archive, left alone", "archives"))
                 continue
-            place = folders.get(folder)
-            if place is None:
-                place = folders[folder] = _folder_of(f"{path}/{folder}", default_split)
-            flags, fault = numbers.pop(), ""
-            if suspect:
-                limit = MAX_LABEL_BYTES if is_label else MAX_IMAGE_BYTES
-                fault = entry_fault(ZipEntry(entry, *numbers, bool(flags & ENCRYPTED)), limit)
-            if fault and not is_label:
-                notes.append(Note(place.split, f"{path}/{entry}", fault, "images"))
-            else:
-                (labels if is_label else images).add(f"{path}/{entry}", place, (number, *numbers), fault)
+            if folder not in folders:
+                place = _folder_of(f"{path}/{folder}", default_split)
+                folders[folder] = place, tuple(builder.folder_id(place) for builder in places)
+            place, ids = folders[folder]
+            paths, folder_ids, rows, kept_faults = found[kind]
+            if row in faults:
+                if kind == IMAGE:
+                    notes.append(Note(place.split, f"{path}/{entry}", faults[row], "images"))
+                    continue
+                kept_faults[len(paths)] = faults[row]
+            paths.append(f"{path}/{entry}")
+            folder_ids.append(ids[kind])
+            rows.append(row)
+        for builder, (paths, folder_ids, rows, kept_faults) in zip(places, found, strict=True):
+            numbers = np.roll(table[rows], 1, axis=1)  # the flags give way to the archive's number
+            numbers[:, 0] = number
+            builder.extend(paths, folder_ids, numbers, kept_faults)
+
+
+def _faults(names: pa.LargeStringArray, table: np.ndarray) -> dict[int, str]:
+    """Row -> why the entry must not be read."""
+    faults = {}
+    for row in np.flatnonzero(may_be_faulty(names, table, min(MAX_LABEL_BYTES, MAX_IMAGE_BYTES))).tolist():
+        *numbers, flags = table[row].tolist()
+        entry = ZipEntry(names[row].as_py(), *numbers, bool(flags & ENCRYPTED))
+        kind = KINDS.get(entry.name.rpartition(".")[2].lower())
+        fault = entry_fault(entry, MAX_LABEL_BYTES if kind == LABEL else MAX_IMAGE_BYTES) if kind is not None else ""
+        if fault:
+            faults[row] = fault
+    return faults
 
 
 def _folder_of(folder: str, default_split: str) -> Folder:
