@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import compress
@@ -24,7 +24,7 @@ from .columns import ImageRow, merge_rows, record_row, resolve_rows, rows_to_tab
 from .files import garbage_collector_off, write_atomically, write_table
 from .no_break_space import find_no_break_spaces
 from .places import NO_ID, Places, stem_id, stem_of
-from .source_reader import SourceReader, UnreadableError
+from .source_reader import SourceReader, UnreadableError, file_stamp
 from .sources import Archive
 from .store_schema import FILE_FIELDS, FORMAT, arrow_schema
 
@@ -123,13 +123,13 @@ class ShardConverter:
 
     def __call__(self, job: Job) -> ShardResult:
         arrow_file, problem_file, mark = self.paths(job.number)
-        fingerprint = self._fingerprint(job)
         try:
             data = json.loads(mark.read_bytes())
-            if data["fingerprint"] == fingerprint and arrow_file.is_file():
+            if arrow_file.is_file() and data["fingerprint"] == self._fingerprint(job, {}):
                 return ShardResult.from_json(job.number, data)
         except (OSError, ValueError):
             pass
+        self._reader.stamps.clear()
         result = ShardResult(job.number)
         lines: list[str] = []
         start, tables = 0, []
@@ -140,11 +140,18 @@ class ShardConverter:
         result.counts["garments"] = result.counts["garments_out"] + result.counts["garments_dropped"]
         result.sha256 = write_table(arrow_file, pa.concat_tables(tables))
         write_atomically(problem_file, "".join(lines).encode())
-        write_atomically(mark, json.dumps({"fingerprint": fingerprint, **result.to_json()}).encode())
+        write_atomically(
+            mark, json.dumps({"fingerprint": self._fingerprint(job, self._reader.stamps), **result.to_json()}).encode()
+        )
         return result
 
-    def _fingerprint(self, job: Job) -> str:
-        """Of all that a shard's bytes follow from, the contents taken by size and time."""
+    def _fingerprint(self, job: Job, stamps: Mapping[str, bytes]) -> str:
+        """
+        Of all that a shard's bytes follow from, the contents taken by size and time.
+
+        Args:
+            stamps: those of files that were read already.
+        """
         digest = hashlib.sha256(repr((FORMAT, self.schema.hash, self.labels_only, self.check_images)).encode())
         digest.update(repr((self.archives, sorted(job.labels.faults.items()))).encode())
         for places in (job.labels, job.images):
@@ -153,15 +160,14 @@ class ShardConverter:
         for places in (job.labels, job.images) if self.check_images else (job.labels,):
             for path, number in zip(places.paths, places.numbers[:, 0].tolist(), strict=True):
                 if number < 0 and path:  # an archive's stamp is among the archives
-                    digest.update(self._stamp(path))
+                    digest.update(stamps.get(path) or self._stamp(path))
         return digest.hexdigest()
 
     def _stamp(self, path: str) -> bytes:
         try:
-            stat = os.stat(f"{self.root}/{path}")
+            return file_stamp(os.stat(f"{self.root}/{path}"))
         except OSError:
-            return b"none"
-        return b"%d %d " % (stat.st_size, stat.st_mtime_ns)
+            return file_stamp(None)
 
     def _convert(self, job: Job, start: int, result: ShardResult, lines: list[str]) -> tuple[int, pa.Table]:
         """

@@ -16,7 +16,7 @@ from .places import Places
 from .sources import MAX_LABEL_BYTES, Archive
 from .zip_reader import ZipEntryError, read_at
 
-__all__ = ["SourceReader", "UnreadableError"]
+__all__ = ["SourceReader", "UnreadableError", "file_stamp"]
 
 
 class UnreadableError(Exception):
@@ -29,11 +29,22 @@ class UnreadableError(Exception):
         self.reason, self.value = reason, value
 
 
+def file_stamp(stat: os.stat_result | None) -> bytes:
+    """What changes when a file's content does, as far as that can be told without reading it; None: there is none."""
+    return b"%d %d " % (stat.st_size, stat.st_mtime_ns) if stat else b"none"
+
+
 class SourceReader:
-    """In one process; it keeps every archive that it read from open."""
+    """
+    In one process; it keeps every archive that it read from open.
+
+    Attributes:
+        stamps: label file outside of archives -> its :func:`file_stamp` when it was read; for the caller to clear.
+    """
 
     def __init__(self, root: Path, archives: list[Archive]):
         self._root, self._archives = root, archives
+        self.stamps: dict[str, bytes] = {}
 
     @cached_property
     def _files(self) -> dict[int, int]:
@@ -63,7 +74,7 @@ class SourceReader:
         number, offset, compressed_size, size, method, crc = labels.numbers[row].tolist()
         try:
             if number < 0:
-                return self._read_file(f"{self._root}/{labels.paths[row]}")
+                return self._read_file(labels.paths[row])
             data = read_at(self._open(number), offset, compressed_size, size, method, "")
         except ZipEntryError as error:
             raise UnreadableError("zip entry damaged", str(error).rpartition("zip entry ")[2]) from None
@@ -73,11 +84,12 @@ class SourceReader:
             raise UnreadableError("zip entry damaged", "checksum")
         return data
 
-    @staticmethod
-    def _read_file(path: str) -> bytes:
-        fd = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    def _read_file(self, path: str) -> bytes:
+        fd = os.open(f"{self._root}/{path}", os.O_RDONLY | getattr(os, "O_BINARY", 0))
         try:
-            size = os.fstat(fd).st_size
+            stat = os.fstat(fd)
+            self.stamps[path] = file_stamp(stat)
+            size = stat.st_size
             if size > MAX_LABEL_BYTES:
                 raise UnreadableError("file too large", size)
             data = os.read(fd, size + 1)
