@@ -22,11 +22,14 @@ from torch.utils.data import Dataset
 from ..schema import CATEGORY_GROUP, UNKNOWN, AttributeSchema, kfashion_schema
 from .store_schema import FILE_FIELDS, FORMAT, IMAGE_FIELDS, NOT_APPLICABLE
 from .zip_handler import register_zip_handler
-from .zip_reader import ZipPlace, zip_uri
+from .zip_reader import PREFIX
 
 __all__ = ["KFashionDataset", "read_meta"]
 
 _NOT_APPLICABLE_LIST = [NOT_APPLICABLE]
+_NUMBERS = ("image_id", "height", "width", "style", "sub_style", "zip")
+_TEXTS = ("file_name", "label_file", "original_file_name", "created")
+_PLACE = ("zip_offset", "zip_compressed_size", "zip_entry_size", "zip_method")
 
 
 def read_meta(split_dir: str | Path, schema: AttributeSchema) -> dict[str, Any]:
@@ -56,7 +59,7 @@ def read_meta(split_dir: str | Path, schema: AttributeSchema) -> dict[str, Any]:
 
 
 class _Lists:
-    """A list column: `self[i]` is row i as a list of Python numbers."""
+    """A list column: row i is `values[offsets[i] : offsets[i + 1]]`."""
 
     __slots__ = ("offsets", "values")
 
@@ -65,12 +68,9 @@ class _Lists:
         self.offsets = memoryview(np.asarray(array.offsets))
         self.values = memoryview(array.values.to_numpy())
 
-    def __getitem__(self, row: int) -> list:
-        return self.values[self.offsets[row] : self.offsets[row + 1]].tolist()
-
 
 class _Texts:
-    """A string column: `self[i]` is row i as a str."""
+    """A string column: row i is `data[offsets[i] : offsets[i + 1]]`, UTF-8."""
 
     __slots__ = ("data", "offsets")
 
@@ -78,9 +78,6 @@ class _Texts:
         _, offsets, data = array.buffers()
         self.offsets = memoryview(np.frombuffer(offsets, dtype=np.int32)[array.offset :])
         self.data = memoryview(data or b"")
-
-    def __getitem__(self, row: int) -> str:
-        return str(self.data[self.offsets[row] : self.offsets[row + 1]], "utf-8")
 
 
 class _Shard:
@@ -91,11 +88,9 @@ class _Shard:
             self.batch = batch = pa.ipc.open_file(source).get_batch(0)
         fields = {**IMAGE_FIELDS, **FILE_FIELDS}
         self.images = {name: batch.column(name).to_numpy() for name, kind in fields.items() if kind != pa.string()}
-        self.numbers = {name: memoryview(column) for name, column in self.images.items()}
         self.texts = {name: _Texts(batch.column(name)) for name, kind in fields.items() if kind == pa.string()}
         # All lists of garments have the same offsets: those of one column serve for all.
         self.offsets = np.asarray(batch.column("part").offsets)
-        self.spans = memoryview(self.offsets)
         self.part, self.index, self.category = (
             memoryview(batch.column(name).values.to_numpy()) for name in ("part", "index", "category")
         )
@@ -109,6 +104,23 @@ class _Shard:
                 self.single.append((group.name, memoryview(values.to_numpy())))
             else:
                 self.multi.append((group.name, _Lists(values)))
+        # What a dict is made of, in one tuple each: unpacking it costs less than an attribute for every column.
+        self.image_views = (
+            memoryview(self.offsets),
+            *(memoryview(self.images[name]) for name in _NUMBERS),
+            *(view for name in _TEXTS for view in (self.texts[name].offsets, self.texts[name].data)),
+        )
+        self.place_views = tuple(memoryview(self.images[name]) for name in _PLACE)
+        self.garment_views = (
+            self.part,
+            self.index,
+            self.category,
+            self.boxes.values,
+            self.polygons.offsets,
+            self.polygons.values,
+            self.single,
+            [(name, lists.offsets, lists.values) for name, lists in self.multi],
+        )
 
 
 class KFashionDataset(Dataset):
@@ -149,10 +161,11 @@ class KFashionDataset(Dataset):
         self.store_hash: str = self.meta["store_hash"]
         root = Path(image_root) if image_root else self.split_dir / self.meta["image_root"]
         self.image_root = os.path.normpath(os.path.abspath(root))
-        self._zips = [
-            (os.path.join(self.image_root, zip["path"]), zip["size"], zip["mtime_ns"]) for zip in self.meta["zips"]
+        self._zip_tails = [
+            f"-{zip['size']}-{zip['mtime_ns']}{os.path.join(self.image_root, zip['path'])}!/"
+            for zip in self.meta["zips"]
         ]
-        if self._zips:
+        if self._zip_tails:
             register_zip_handler()
         self._part_names = [part.name for part in base.parts.labels]
         self._ends = np.cumsum(self.meta["rows"]).tolist()
@@ -165,7 +178,7 @@ class KFashionDataset(Dataset):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        if self._zips:
+        if self._zip_tails:
             # A spawned data loader worker may hold a stock mapper, which knows nothing of us.
             register_zip_handler()
 
@@ -226,60 +239,65 @@ class KFashionDataset(Dataset):
             raise IndexError(f"image {index} of {len(self)} in {self.split_dir}")
         number = bisect_right(self._ends, index)
         row = index - (self._ends[number - 1] if number else 0)
-        shard = self._shard(number)
-        numbers, texts = shard.numbers, shard.texts
-        annos = [self._annotation(shard, garment) for garment in range(shard.spans[row], shard.spans[row + 1])]
+        shard = self._shards[number] or self._shard(number)
+        # fmt: off
+        (
+            spans, image_ids, heights, widths, styles, sub_styles, zips,
+            file_at, files, label_at, labels, original_at, originals, created_at, created,
+        ) = shard.image_views
+        # fmt: on
+        end = row + 1
+        annos = [self._annotation(shard, garment) for garment in range(spans[row], spans[end])]
         return {
-            "file_name": self._file_name(shard, row),
-            "image_id": numbers["image_id"][row],
-            "height": numbers["height"][row],
-            "width": numbers["width"][row],
-            "style": numbers["style"][row],
-            "sub_style": numbers["sub_style"][row],
+            "file_name": self._file_name(shard, row, str(files[file_at[row] : file_at[end]], "utf-8"), zips[row]),
+            "image_id": image_ids[row],
+            "height": heights[row],
+            "width": widths[row],
+            "style": styles[row],
+            "sub_style": sub_styles[row],
             "part_combination": "+".join(dict.fromkeys([anno["part"] for anno in annos])),
-            "label_file": texts["label_file"][row],
-            "original_file_name": texts["original_file_name"][row],
-            "created": texts["created"][row],
+            "label_file": str(labels[label_at[row] : label_at[end]], "utf-8"),
+            "original_file_name": str(originals[original_at[row] : original_at[end]], "utf-8"),
+            "created": str(created[created_at[row] : created_at[end]], "utf-8"),
             "annotations": annos,
         }
 
-    def _file_name(self, shard: _Shard, row: int) -> str:
-        name, numbers = shard.texts["file_name"][row], shard.numbers
+    def _file_name(self, shard: _Shard, row: int, name: str, number: int) -> str:
         if not name:
             return ""
-        number = numbers["zip"][row]
         if number < 0:
             return f"{self.image_root}{os.sep}{name}"
-        path, size, mtime_ns = self._zips[number]
-        entry = (numbers[key][row] for key in ("zip_offset", "zip_compressed_size", "zip_entry_size", "zip_method"))
-        return zip_uri(path, name, ZipPlace(*entry, size, mtime_ns))
+        offsets, compressed_sizes, sizes, methods = shard.place_views
+        # As :func:`zip_uri` writes it.
+        place = f"{offsets[row]}-{compressed_sizes[row]}-{sizes[row]}-{methods[row]}"
+        return f"{PREFIX}{place}{self._zip_tails[number]}{name}"
 
     def _annotation(self, shard: _Shard, garment: int) -> dict[str, Any]:
-        part_id = shard.part[garment]
-        category = class_id = shard.category[garment]
-        bbox = shard.boxes[garment]
-        polygon = shard.polygons[garment]
-        attributes: dict[str, int | list[int]] = {}
-        for name, column in shard.single:
-            value = column[garment]
-            if value != NOT_APPLICABLE:
-                attributes[name] = value
-        for name, lists in shard.multi:
-            values = lists[garment]
+        parts, places, categories, boxes, polygon_at, polygons, single, multi = shard.garment_views
+        part_id = parts[garment]
+        category = class_id = categories[garment]
+        attributes: dict[str, int | list[int]] = {
+            name: value for name, column in single if (value := column[garment]) != NOT_APPLICABLE
+        }
+        end = garment + 1
+        for name, at, column in multi:
+            values = column[at[garment] : at[end]].tolist()
             if values != _NOT_APPLICABLE_LIST:
                 attributes[name] = values
         if self.classes == "part":
             attributes[CATEGORY_GROUP] = category
             class_id = part_id
-        elif self.classes == "category_or_part" and category == UNKNOWN:
+        elif category == UNKNOWN and self.classes == "category_or_part":
             class_id = len(self.schema.categories) + part_id
+        bbox = boxes[4 * garment : 4 * end].tolist()
+        polygon = polygons[polygon_at[garment] : polygon_at[end]].tolist()
         mask_valid = bool(polygon)
         if not mask_valid:
             x, y, w, h = bbox
             polygon = [x, y, x + w, y, x + w, y + h, x, y + h]
         return {
             "part": self._part_names[part_id],
-            "index": shard.index[garment],
+            "index": places[garment],
             "category_id": class_id,
             "bbox": bbox,
             "bbox_mode": 1,  # BoxMode.XYWH_ABS
