@@ -42,6 +42,8 @@ def main():
         )
     except (ValueError, OSError) as error:
         sys.exit(f"convert_kfashion.py: error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("convert_kfashion.py: stopped; the same command goes on with what is not done yet")
     print(summary_table(summary))
     print(f"\nEvery problem, with its file: {args.output}/problems.jsonl")
 

@@ -11,9 +11,9 @@ import json
 import logging
 import os
 import shutil
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import closing
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,13 @@ from tqdm import tqdm
 
 from ..schema import AttributeSchema, kfashion_schema
 from .annotation import Problem
+from .earlier_splits import earlier_splits, problems_of
 from .files import garbage_collector_off, replace_folder, store_hash, write_atomically
 from .same_ids import RefusedError, drop_duplicates, note_shared_ids
 from .shard import Job, ShardConverter, ShardResult, problem_line
 from .sources import Note, SourceIndex, find_sources
 from .store_schema import FORMAT
+from .workers import map_in_order
 
 __all__ = ["convert_dataset", "summary_table"]
 
@@ -54,7 +56,8 @@ def convert_dataset(
     Args:
         data_root: the data's folder.
         output: gets `<split>/shard-*.arrow`, `<split>/meta.json`, `problems.jsonl` and `summary.json`. A split appears
-            only when it is complete, and replaces an older one of its name.
+            only when it is complete, and replaces an older one of its name; one of another name stays, with its lines
+            in `problems.jsonl`, and is named.
         workers: processes. The files are the same for any number.
         strict: stop at the first problem that is not merely noted.
         split: name of the split for files that lie under no Training or Validation folder; None: by the root's own
@@ -94,14 +97,23 @@ def convert_dataset(
             shutil.rmtree(converter.folder, ignore_errors=True)
         raise
     shared = note_shared_ids(converters, results)
-    summary = _summary(index, results, shared, schema)
+    earlier = earlier_splits(output, index.splits)
+    if earlier:
+        logger.warning(
+            "%s also holds %s, of an earlier conversion: not converted now, left as it is. Remove what is not wanted.",
+            output,
+            ", ".join(earlier),
+        )
+    summary = {**_summary(index, results, shared, schema), "earlier_splits": earlier}
     for name, converter in converters.items():
         _finish_split(converter, results[name], index, os.path.relpath(root, output / name))
-    _write_problems(output / ".problems.jsonl.tmp", converters, results, extra, chain(shared, index.notes()))
+    problems = output / "problems.jsonl"
+    kept = problems_of(problems, earlier)
+    _write_problems(output / ".problems.jsonl.tmp", converters, results, extra, chain(shared, index.notes()), kept)
     for name, converter in converters.items():
         replace_folder(converter.folder / "shards", output / name)
         shutil.rmtree(converter.folder)
-    os.replace(output / ".problems.jsonl.tmp", output / "problems.jsonl")
+    os.replace(output / ".problems.jsonl.tmp", problems)
     write_atomically(output / "summary.json", (json.dumps(summary, indent=2, ensure_ascii=False) + "\n").encode())
     return summary
 
@@ -115,11 +127,13 @@ def _convert_all(
             for folder in ("shards", "done"):
                 (converter.folder / folder).mkdir(parents=True, exist_ok=True)
             results[name] = []
-            for result in _run(converter, _jobs(index, name), workers):
-                if strict and result.first_refused:
-                    raise RefusedError(result.first_refused)
-                results[name].append(result)
-                bar.update(result.counts["annotations"])
+            # Closed at once on an error: no worker writes any more when the folder is removed.
+            with closing(map_in_order(converter, _jobs(index, name), workers)) as found:
+                for result in found:
+                    if strict and result.first_refused:
+                        raise RefusedError(result.first_refused)
+                    results[name].append(result)
+                    bar.update(result.counts["annotations"])
             expected = {converter.paths(result.number)[0].name for result in results[name]}
             for path in (converter.folder / "shards").iterdir():
                 if path.name not in expected:  # of a run over more files
@@ -135,25 +149,6 @@ def _jobs(index: SourceIndex, split: str) -> Iterator[Job]:
     for number, start in enumerate(range(0, len(labels), SHARD_SIZE)):
         rows = slice(start, start + SHARD_SIZE)
         yield Job(split, number, index.labels.take(labels[rows]), index.images.take(images[rows]))
-
-
-def _run(function: ShardConverter, jobs: Iterable[Job], workers: int) -> Iterator[ShardResult]:
-    """Results in the order of the jobs."""
-    if workers == 1:
-        yield from map(function, jobs)
-        return
-    with ProcessPoolExecutor(workers) as pool:
-        waiting: deque[Future] = deque()
-        try:
-            for job in jobs:
-                waiting.append(pool.submit(function, job))
-                if len(waiting) > 2 * workers:  # a million paths are not copied to the pool at once
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
 
 
 def _finish_split(converter: ShardConverter, results: list[ShardResult], index: SourceIndex, image_root: str) -> None:
@@ -187,6 +182,7 @@ def _write_problems(
     results: dict[str, list[ShardResult]],
     extra: dict[str, dict[int, list[tuple[str, Problem]]]],
     notes: Iterable[Note],
+    earlier: Iterable[bytes],
 ) -> None:
     with open(path, "wb") as file:
         for name, converter in converters.items():
@@ -198,6 +194,7 @@ def _write_problems(
         for note in notes:
             problem = Problem("", "", note.reason, "noted", note.value)
             file.write(problem_line(note.split, note.path, problem).encode())
+        file.writelines(earlier)
 
 
 def _summary(
@@ -247,4 +244,6 @@ def summary_table(summary: dict[str, Any]) -> str:
     if summary["problems"]:
         problems = [[p["reason"], p["of"], p["action"], p["count"]] for p in summary["problems"]]
         text += "\n\n" + tabulate(problems, headers=["problem", "of", "action", "count"], tablefmt="simple")
+    if summary["earlier_splits"]:
+        text += f"\n\nAlso in the folder, of an earlier conversion: {', '.join(summary['earlier_splits'])}"
     return text

@@ -11,7 +11,6 @@ import io
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from importlib.util import find_spec
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -23,6 +22,7 @@ from tqdm import tqdm
 
 from .plain import read_image_bytes
 from .store import KFashionDataset
+from .workers import worker_pool
 from .zip_reader import ZipChangedError
 
 __all__ = ["KINDS", "Links", "connected_groups", "find_links", "look_names", "near_pairs"]
@@ -220,7 +220,7 @@ def _map(function: Callable[[str], Any], names: list[str], workers: int, desc: s
     bar = {"total": len(names), "unit": " images", "desc": desc, "disable": len(names) < 10_000}
     if workers == 1:
         return list(tqdm(map(function, names), **bar))
-    with ProcessPoolExecutor(workers) as pool:
+    with worker_pool(workers) as pool:
         return list(tqdm(pool.map(function, names, chunksize=64), **bar))
 
 

@@ -10,7 +10,7 @@ from .annotation import Problem
 
 __all__ = ["find_no_break_spaces"]
 
-_ESCAPED = re.compile(rb"\\\\u00[aA]0")
+_ESCAPED = re.compile(rb"\\u00[aA]0")
 
 
 def find_no_break_spaces(data: bytes, obj: Any) -> Problem | None:

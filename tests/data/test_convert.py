@@ -132,10 +132,28 @@ def test_a_named_split_and_the_style_folder_decide(tmp_path):
     assert names == ["모던", "펑크"]
 
 
-def test_strict_names_the_place_and_leaves_no_split(data, tmp_path):
+@pytest.mark.parametrize("workers", [1, 2])
+def test_strict_names_the_place_and_leaves_no_split(data, tmp_path, monkeypatch, workers):
+    monkeypatch.setattr(convert, "SHARD_SIZE", 2)
     with pytest.raises(ValueError, match=r"라벨링데이터/모던/9\.json: no image"):
-        convert_dataset(data, tmp_path / "out", strict=True)
+        convert_dataset(data, tmp_path / "out", strict=True, workers=workers)
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_split_of_an_earlier_conversion_stays_with_its_problems_and_is_named(data, tmp_path, caplog):
+    write(data, "Validation/라벨링데이터/모던/21.json", with_id(21), image=False)
+    both = convert_dataset(data, tmp_path / "out")
+    assert both["earlier_splits"] == []
+    before = everything(tmp_path / "out/val")
+    lines = (tmp_path / "out/problems.jsonl").read_text().splitlines()
+    summary = convert_dataset(data / "Training", tmp_path / "out")
+    assert list(summary["splits"]) == ["train"] and summary["earlier_splits"] == ["val"]
+    assert "also holds val" in caplog.text and "earlier conversion: val" in summary_table(summary)
+    assert everything(tmp_path / "out/val") == before
+    again = (tmp_path / "out/problems.jsonl").read_text().splitlines()
+    of_val = [line for line in lines if json.loads(line)["split"] == "val"]
+    assert len(of_val) == 2 and [line for line in again if json.loads(line)["split"] == "val"] == of_val
+    assert len(again) == len(lines)
 
 
 def test_strict_passes_what_is_merely_noted(tmp_path):
@@ -206,6 +224,8 @@ def test_no_break_spaces_are_counted(tmp_path):
         write(tmp_path / "data", f"{number}.json", with_id(number, labels={"카테고리": "셔츠", "프린트": [value]}))
     summary = convert_dataset(tmp_path / "data", tmp_path / "out")
     assert [(p["reason"], p["action"], p["count"]) for p in summary["problems"]] == [("no-break space", "noted", 1)]
+    (line,) = map(json.loads, (tmp_path / "out/problems.jsonl").read_text("utf-8").splitlines())
+    assert (line["key"], line["value"]) == ("프린트", "하운즈\u00a0투스")
     assert [row["annotations"][0]["attributes"]["print"] for row in KFashionDataset(tmp_path / "out/train")] == [
         [11]
     ] * 3

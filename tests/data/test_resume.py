@@ -79,8 +79,9 @@ def test_finished_shards_are_kept_unless_their_files_changed(data, tmp_path, mon
         assert written == [*first, "shard-00002.arrow", "shard-00003.arrow", "shard-00000.arrow"]
 
 
+@pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("place", ["shard", "summary"])
-def test_a_full_disk_is_one_error_and_no_half_split(data, tmp_path, monkeypatch, place):
+def test_a_full_disk_is_one_error_and_no_half_split(data, tmp_path, monkeypatch, place, workers):
     def fail(path, content):
         if place == "shard" or path.name == "summary.json":
             raise OSError(28, "No space left on device", str(path))
@@ -90,17 +91,89 @@ def test_a_full_disk_is_one_error_and_no_half_split(data, tmp_path, monkeypatch,
     monkeypatch.setattr(shard, "write_atomically", fail)
     monkeypatch.setattr(convert, "write_atomically", fail)
     with pytest.raises(OSError, match="No space left on device"):
-        convert_dataset(data, tmp_path / "out")
+        convert_dataset(data, tmp_path / "out", workers=workers)
     if place == "shard":
         assert not [path for path in (tmp_path / "out").iterdir() if not path.name.startswith(".")]
+
+
+TOOL = Path(__file__).parents[2] / "tools/convert_kfashion.py"
+
+# Files of more than so many bytes cannot be written by the process or its workers, as on a disk that fills up.
+LIMITED = """
+import resource, runpy, signal, sys
+from kfashion_d2.data import convert
+convert.SHARD_SIZE = 3
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv.pop(1)),) * 2)
+runpy.run_path(sys.argv.pop(1), run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_writes_that_fail_are_one_line_and_the_next_run_ends_well(data, tmp_path, monkeypatch, workers):
+    out = tmp_path / "out"
+    options = [str(data), "--output", str(out), "--workers", workers]
+    command = [sys.executable, "-c", LIMITED, "4000", str(TOOL), *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=TOOL.parents[1])
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    errors = [line for line in done.stderr.splitlines() if "error" in line]
+    assert len(errors) == 1 and errors[0].startswith("convert_kfashion.py: error: ") and "too large" in errors[0]
+    assert not [path for path in out.iterdir() if not path.name.startswith(".")]
+    monkeypatch.setattr(convert, "SHARD_SIZE", 3)
+    convert_dataset(data, out)
+    convert_dataset(data, tmp_path / "undisturbed")
+    assert everything(out) == everything(tmp_path / "undisturbed")
+
+
+# The parent's own pool, of workers that say who they are and would wait for work for ever.
+ORPHANS = """
+import os, sys
+from multiprocessing import set_start_method
+from kfashion_d2.data.workers import worker_pool
+if __name__ == "__main__":
+    set_start_method(sys.argv[1])
+    with worker_pool(2) as pool:
+        print(*{pool.submit(os.getpid).result() for _ in range(2)}, flush=True)
+        sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_workers_end_with_a_parent_that_is_killed(tmp_path, method):
+    script = tmp_path / "orphans.py"
+    script.write_text(ORPHANS)
+    environment = {**os.environ, "PYTHONPATH": str(TOOL.parents[1])}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, str(script), method], env=environment, **pipes) as parent:
+        assert parent.stdout.readline().split()
+        parent.kill()
+        # The workers hold the other ends of the pipes: they close when the last one is gone.
+        parent.communicate(timeout=30)
+
+
+def test_a_worker_that_dies_is_one_error(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(shard, "write_table", lambda *args: os.kill(os.getpid(), signal.SIGKILL))
+    with pytest.raises(ChildProcessError, match="one of 2 worker processes died"):
+        convert_dataset(data, tmp_path / "out", workers=2)
+    assert not [path for path in (tmp_path / "out").iterdir() if not path.name.startswith(".")]
+
+
+def test_a_place_that_may_not_be_written_is_one_error(data, tmp_path, monkeypatch):
+    """Root may write anywhere, so the refusal is made."""
+
+    def refuse(path, *args, **kwargs):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(PermissionError, match="Permission denied"):
+        convert_dataset(data, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_read_only_output_is_one_line(data, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
     (out / ".train.partial").write_text("a file where a folder should be")  # as root writes into read-only folders
-    tool = Path(__file__).parents[2] / "tools/convert_kfashion.py"
-    command = [sys.executable, str(tool), str(data), "--output", str(out / ".train.partial" / "x")]
+    command = [sys.executable, str(TOOL), str(data), "--output", str(out / ".train.partial" / "x")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert [line for line in done.stderr.splitlines() if "error" in line] == done.stderr.splitlines()[-1:]

@@ -1,0 +1,74 @@
+"""Processes that do not outlive the one that started them, and whose death is told in one line."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from typing import TypeVar
+
+__all__ = ["map_in_order", "worker_pool"]
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@contextmanager
+def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+    """
+    A pool of processes; on an error what is not begun is dropped.
+
+    Raises:
+        ChildProcessError: a worker died.
+    """
+    with ProcessPoolExecutor(workers, initializer=_start_worker) as pool:
+        try:
+            yield pool
+        except BrokenProcessPool:
+            raise ChildProcessError(
+                f"one of {workers} worker processes died, most often killed for want of memory; run it again, with "
+                "fewer workers"
+            ) from None
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def map_in_order(function: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
+    """
+    `map`, in a pool. Items are taken as they are needed, so that a million are not copied at once.
+
+    Args:
+        function: picklable.
+        workers: with 1, no other process.
+    """
+    if workers == 1:
+        yield from map(function, items)
+        return
+    with worker_pool(workers) as pool:
+        waiting: deque[Future[Result]] = deque()
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > 2 * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _start_worker() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends its workers
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A parent that is killed tells nobody, and its workers would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
