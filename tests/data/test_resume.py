@@ -116,7 +116,8 @@ def test_writes_that_fail_are_one_line_and_the_next_run_ends_well(data, tmp_path
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=TOOL.parents[1])
     assert done.returncode == 1 and "Traceback" not in done.stderr
     errors = [line for line in done.stderr.splitlines() if "error" in line]
-    assert len(errors) == 1 and errors[0].startswith("convert_kfashion.py: error: ") and "too large" in errors[0]
+    assert len(errors) == 1 and errors[0].startswith("convert_kfashion.py: error: ") and "File too large" in errors[0]
+    assert ".arrow" in errors[0]
     assert not [path for path in out.iterdir() if not path.name.startswith(".")]
     monkeypatch.setattr(convert, "SHARD_SIZE", 3)
     convert_dataset(data, out)
