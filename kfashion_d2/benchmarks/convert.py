@@ -1,4 +1,7 @@
-"""Conversion against its floor, opening, a dict by index, and images out of an archive against plain files."""
+"""
+Conversion from zip archives and from files against its floor (read, inflate and parse, nothing else) with its memory;
+the store, opened and read, beside the same as COCO JSON; and images out of an archive against plain files.
+"""
 
 from __future__ import annotations
 
@@ -6,75 +9,98 @@ import argparse
 import contextlib
 import os
 import resource
+import shutil
 import statistics
 import tempfile
 import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import orjson
 from tabulate import tabulate
 
 from ..data.convert import convert_dataset
+from ..data.files import garbage_collector_off
 from ..data.sources import find_sources
-from ..data.store import KFashionDataset
 from ..data.zip_index import read_zip_index
 from ..data.zip_reader import ZipPlace, read_at, read_zip_uri, zip_uri
 from .archive import make_archive
+from .processes import run_alone
 
 __all__ = ["add_arguments", "run"]
 
+SOURCES = ("zips", "files")
+HEADER = [
+    "source",
+    "annotations",
+    "workers",
+    "a second",
+    "CPU µs each",
+    "floor, CPU µs",
+    "floor / CPU",
+    "MiB, main process",
+    "MiB, a worker",
+    "MiB, all",
+]
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--num", type=int, default=20_000, help="annotations (default: 20000)")
+    parser.add_argument("--num", type=int, nargs="+", default=[20_000], help="annotations (default: 20000)")
+    parser.add_argument("--sources", nargs="+", choices=SOURCES, default=list(SOURCES), help="(default: both)")
     parser.add_argument("--workers", type=int, nargs="+", default=[1], help="numbers of processes to try")
-    parser.add_argument("--repeats", type=int, default=3, help="runs of each, interleaved (default: 3)")
-    parser.add_argument("--folder", help="where to write the archive and the stores (default: a temporary folder)")
-    parser.add_argument("--files", action="store_true", help="plain files in place of zip archives")
+    parser.add_argument("--repeats", type=int, default=3, help="runs of each, interleaved with the floor (default: 3)")
+    parser.add_argument("--coco", type=int, default=50_000, help="images of the COCO JSON; 0: none (default: 50000)")
+    parser.add_argument("--folder", help="where to write the archives and the stores (default: a temporary folder)")
 
 
 def run(args: argparse.Namespace) -> str:
     """The tables, as text."""
+    from .store import store_table  # with it comes torch, which a conversion does without
+
     with tempfile.TemporaryDirectory(dir=args.folder) as temporary:
-        data, store = Path(temporary, "data"), Path(temporary, "store")
-        size = make_archive(data, args.num, packed=not args.files)
-        rows = []
-        for workers in args.workers:
-            floors, times, cpus = [], [], []
-            for _ in range(args.repeats):
-                floors.append(_floor(data))
-                cpu = _cpu()
-                times.append(_timed(lambda workers=workers: convert_dataset(data, store, workers=workers)))
-                cpus.append(_cpu() - cpu)
-            wall = statistics.median(times)
-            rows.append(
-                [
-                    workers,
-                    args.num / wall,
-                    args.num / wall / workers,
-                    statistics.median(cpus) / args.num * 1e6,
-                    statistics.median(floors) / args.num * 1e6,
-                    statistics.median(floor / cpu for floor, cpu in zip(floors, cpus, strict=True)),
-                    resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-                    resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024,
-                ]
-            )
-        header = [
-            "workers",
-            "annotations/s",
-            "a worker",
-            "CPU µs each",
-            "floor, CPU µs",
-            "floor / CPU",
-            "MiB, main",
-            "MiB, worker",
-        ]
-        where = "files" if args.files else "zips"
-        text = f"{args.num:,} annotations of {size:,.0f} bytes in {where}, medians of {args.repeats}\n"
-        text += tabulate(rows, headers=header, floatfmt=",.2f")
-        return text + "\n\n" + _reading(store / "train") + "\n\n" + _images(Path(temporary))
+        folder = Path(temporary)
+        rows, size = [], 0.0
+        store = folder / "store"
+        for source in args.sources:
+            datas = {}
+            for num in args.num:
+                datas[num] = folder / f"{source}-{num}"
+                size = make_archive(datas[num], num, packed=source == "zips")
+            rows += _conversions(source, datas, store, args.workers, args.repeats)
+            for num, data in datas.items():
+                if num != max(args.num) or source != args.sources[-1]:
+                    shutil.rmtree(data)
+        text = f"annotations of {size:,.0f} bytes; medians of {args.repeats} runs\n\n"
+        text += tabulate(rows, headers=HEADER, floatfmt=",.2f", intfmt=",")
+        text += "\n\n" + store_table(store / str(max(args.num)) / "train", args.coco, folder)
+        return text + "\n\n" + _images(folder)
+
+
+def _conversions(source: str, datas: dict[int, Path], store: Path, workers: list[int], repeats: int) -> list[list]:
+    """A row for each number of annotations and of workers; small and large ones take turns."""
+    measured: dict[tuple[int, int], list[tuple]] = {(num, count): [] for num in datas for count in workers}
+    for _ in range(repeats):
+        for (num, count), runs in measured.items():
+            floor = _floor(datas[num])
+            (wall, cpu), peak = run_alone(_convert, datas[num], store / str(num), count)
+            runs.append((num / wall, cpu / num * 1e6, floor / num * 1e6, floor / cpu, *peak))
+    return [
+        [source, num, count, *(statistics.median(values) for values in zip(*runs, strict=True))]
+        for (num, count), runs in measured.items()
+    ]
+
+
+def _convert(data: Path, store: Path, workers: int) -> tuple[float, float]:
+    """Seconds of wall clock and of CPU, with those of the workers. What loads once is loaded before."""
+    with tempfile.TemporaryDirectory() as temporary:
+        make_archive(Path(temporary, "data"), 10, templates=10)
+        convert_dataset(Path(temporary, "data"), Path(temporary, "store"))
+    cpu = _cpu()
+    wall = _timed(lambda: convert_dataset(data, store, workers=workers))
+    return wall, _cpu() - cpu
 
 
 def _floor(data: Path) -> float:
@@ -82,24 +108,24 @@ def _floor(data: Path) -> float:
     index = find_sources(data)
     (rows, _), fds = index.splits["train"], [os.open(data / archive.path, os.O_RDONLY) for archive in index.archives]
     labels = index.labels.take(rows)
-    start = time.process_time()
-    for path, (number, offset, compressed_size, size, method, _) in zip(
-        labels.paths, labels.numbers.tolist(), strict=True
-    ):
-        if number < 0:
-            with open(f"{data}/{path}", "rb", buffering=0) as file:
-                content = file.read()
-        else:
-            content = read_at(fds[number], offset, compressed_size, size, method, path)
-        with contextlib.suppress(orjson.JSONDecodeError):
-            orjson.loads(content)
-    seconds = time.process_time() - start
+    numbers = labels.numbers.tolist()
+    with garbage_collector_off():
+        start = time.process_time()
+        for path, (number, offset, compressed_size, size, method, _) in zip(labels.paths, numbers, strict=True):
+            if number < 0:
+                with open(f"{data}/{path}", "rb", buffering=0) as file:
+                    content = file.read()
+            else:
+                content = read_at(fds[number], offset, compressed_size, size, method, path)
+            with contextlib.suppress(orjson.JSONDecodeError):
+                orjson.loads(content)
+        seconds = time.process_time() - start
     for fd in fds:
         os.close(fd)
     return seconds
 
 
-def _timed(function: Callable[[], object]) -> float:
+def _timed(function: Callable[[], Any]) -> float:
     start = time.perf_counter()
     function()
     return time.perf_counter() - start
@@ -107,37 +133,6 @@ def _timed(function: Callable[[], object]) -> float:
 
 def _cpu() -> float:
     return sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-
-
-def _memory() -> float:
-    """Private and shared pages of this process, MiB."""
-    with open("/proc/self/statm", encoding="ascii") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
-
-
-def _reading(split: Path) -> str:
-    before = _memory()
-    start = time.perf_counter()
-    dataset = KFashionDataset(split)
-    dataset[0]
-    opened = time.perf_counter() - start
-    order = np.random.default_rng(0).permutation(len(dataset))[:200_000].tolist()
-    added = _memory() - before
-    for row in order[:20_000]:
-        dataset[row]  # every shard is mapped
-    seconds = []
-    for _ in range(3):
-        start = time.perf_counter()
-        for row in order:
-            dataset[row]
-        seconds.append((time.perf_counter() - start) / len(order))
-    rows = [
-        ["open and read one dict", f"{opened * 1e3:.1f} ms"],
-        ["memory added by opening", f"{added:.1f} MiB"],
-        [f"a dict by index, random, of {len(dataset):,}", f"{statistics.median(seconds) * 1e6:.1f} µs"],
-        ["resident after all shards were read (mapped pages are shared)", f"{_memory() - before:.1f} MiB"],
-    ]
-    return tabulate(rows, tablefmt="simple")
 
 
 def _images(folder: Path, count: int = 2000, size: int = 60_000) -> str:

@@ -58,6 +58,23 @@ def read_meta(split_dir: str | Path, schema: AttributeSchema) -> dict[str, Any]:
     return meta
 
 
+def _numbers(array: pa.Array) -> np.ndarray:
+    """A view of a column of numbers without nulls. (Arrow's own way loads pandas, where there is one, at first use.)"""
+    _, buffer = array.buffers()
+    dtype = np.dtype({"double": "float64", "float": "float32"}.get(str(array.type), str(array.type)))
+    if buffer is None:
+        return np.empty(0, dtype=dtype)
+    return np.frombuffer(buffer, dtype=dtype, count=len(array), offset=array.offset * dtype.itemsize)
+
+
+def _list_offsets(array: pa.ListArray | pa.StringArray) -> np.ndarray:
+    """int32 (rows + 1,)"""
+    offsets = array.buffers()[1]
+    if offsets is None:
+        return np.zeros(1, dtype=np.int32)
+    return np.frombuffer(offsets, dtype=np.int32, count=len(array) + 1, offset=4 * array.offset)
+
+
 class _Lists:
     """A list column: row i is `values[offsets[i] : offsets[i + 1]]`."""
 
@@ -65,8 +82,8 @@ class _Lists:
 
     def __init__(self, array: pa.ListArray):
         # A memoryview's items are Python numbers already, at half the cost of NumPy's.
-        self.offsets = memoryview(np.asarray(array.offsets))
-        self.values = memoryview(array.values.to_numpy())
+        self.offsets = memoryview(_list_offsets(array))
+        self.values = memoryview(_numbers(array.values))
 
 
 class _Texts:
@@ -75,9 +92,8 @@ class _Texts:
     __slots__ = ("data", "offsets")
 
     def __init__(self, array: pa.StringArray):
-        _, offsets, data = array.buffers()
-        self.offsets = memoryview(np.frombuffer(offsets, dtype=np.int32)[array.offset :])
-        self.data = memoryview(data or b"")
+        self.offsets = memoryview(_list_offsets(array))
+        self.data = memoryview(array.buffers()[2] or b"")
 
 
 class _Shard:
@@ -87,12 +103,12 @@ class _Shard:
         with pa.memory_map(str(path)) as source:
             self.batch = batch = pa.ipc.open_file(source).get_batch(0)
         fields = {**IMAGE_FIELDS, **FILE_FIELDS}
-        self.images = {name: batch.column(name).to_numpy() for name, kind in fields.items() if kind != pa.string()}
+        self.images = {name: _numbers(batch.column(name)) for name, kind in fields.items() if kind != pa.string()}
         self.texts = {name: _Texts(batch.column(name)) for name, kind in fields.items() if kind == pa.string()}
         # All lists of garments have the same offsets: those of one column serve for all.
-        self.offsets = np.asarray(batch.column("part").offsets)
+        self.offsets = _list_offsets(batch.column("part"))
         self.part, self.index, self.category = (
-            memoryview(batch.column(name).values.to_numpy()) for name in ("part", "index", "category")
+            memoryview(_numbers(batch.column(name).values)) for name in ("part", "index", "category")
         )
         self.boxes = _Lists(batch.column("bbox").values)
         self.polygons = _Lists(batch.column("polygon").values)
@@ -101,7 +117,7 @@ class _Shard:
         for group in schema.groups:
             values = batch.column(f"attribute/{group.name}").values
             if group.is_single:
-                self.single.append((group.name, memoryview(values.to_numpy())))
+                self.single.append((group.name, memoryview(_numbers(values))))
             else:
                 self.multi.append((group.name, _Lists(values)))
         # What a dict is made of, in one tuple each: unpacking it costs less than an attribute for every column.
