@@ -6,7 +6,7 @@ Shapes: N images, G garments, P parts, C label columns, Q groups of them (see la
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -31,9 +31,12 @@ EDGES = {
     "aspect_ratio": 2 ** np.linspace(-4, 4, 65),
     "vertices": np.arange(0, 205, 5),
     "fill": np.linspace(0, 1, 41),
+    "rect_iou": np.linspace(0, 1, 101),
 }
+AGREEMENT = (0.5, 0.8, 0.9, 0.95)  # IoU of rect and polygon below which garments are counted
+OUTSIDE = (0, 0.5, 1, 5, 20)  # pixels beyond the image; half a pixel is how the labelling tool draws a rect
 SIZE_LIMITS = (32**2, 96**2)  # pixels: COCO's small, medium and large
-NUM_PAIRS, NUM_IMAGE_SIZES = 15, 40
+NUM_PAIRS, NUM_IMAGE_SIZES, NUM_KEYS = 15, 40, 8
 LEAST_PAIR, LEAST_PAIR_SHARE = 10, 1e-4  # garments that a pair must have: this many, and this share of the part's
 PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
 
@@ -67,7 +70,8 @@ def analyze_splits(splits: Mapping[str, KFashionDataset], problems: str | Path |
     Returns:
         What JSON can hold: "schema"; "total" and "splits" (name -> the same), each as :func:`_describe` gives it;
         "duplicates", see :func:`count_shared_names`; "problems", see :func:`count_problems`, None without the file;
-        "answers", what is asked most, each with `question`, `count`, `of` and `share`.
+        "answers", what is asked most, each with `question`, `count`, `of`, `share` and `where` (keys with their
+        counts, or "").
 
     Raises:
         ValueError: there is no split, or the file of problems is none.
@@ -102,7 +106,8 @@ def _describe(counts: SplitCounts, schema: AttributeSchema) -> dict[str, Any]:
         "images", "garments", "images_without_garment", "images_without_file"; "garments_per_image" (number -> images);
         "parts" (part -> "garments", "images"); "part_combinations" ("top+bottom" -> images); "groups", category too
         (see :func:`_group`); "styles", "sub_styles" (label -> images, "unknown" last), "style_pairs"; "label_pairs"
-        (part -> pairs on a garment), "category_pairs" (in an image); "boxes", "polygons"; "image_sizes", the commonest.
+        (part -> pairs on a garment), "category_pairs" (in an image); "boxes", "polygons", "rects" (see
+        :func:`_rects`); "image_sizes", the commonest.
     """
     parts = [part.name for part in schema.parts.labels]
     styles = [*(style.name for style in schema.styles.labels), "unknown"]
@@ -143,8 +148,10 @@ def _describe(counts: SplitCounts, schema: AttributeSchema) -> dict[str, Any]:
         },
         "polygons": {
             "sound": int((garments["vertices"] > 0).sum()),
+            "num_vertices": int(garments["vertices"].sum(dtype=np.float64)),
             **{name: _spread(garments, name, parts, garments["vertices"] > 0) for name in ("vertices", "fill")},
         },
+        "rects": _rects(garments, parts),
         "image_sizes": [
             {"width": width, "height": height, "count": count}
             for (width, height), count in sorted(counts.sizes.items(), key=lambda item: (-item[1], item[0]))
@@ -221,10 +228,30 @@ def _spread(
     }
 
 
+def _rects(garments: dict[str, np.ndarray], parts: list[str]) -> dict[str, Any]:
+    """
+    Of the rects as they stand in the files, of garments that were kept.
+
+    Returns:
+        "compared": garments with a rect and a polygon's bounds; "rect_iou": a spread of their agreement; "below":
+        IoU -> garments that agree less. "given": garments with a rect that has an area; "beyond": pixels -> garments
+        whose rect leaves the image by more.
+    """
+    iou, outside = garments["rect_iou"], garments["rect_outside"]
+    return {
+        "compared": int((~np.isnan(iou)).sum()),
+        "rect_iou": _spread(garments, "rect_iou", parts, ~np.isnan(iou)),
+        "below": {str(limit): int((iou < np.float32(limit)).sum()) for limit in AGREEMENT},
+        "given": int((~np.isnan(outside)).sum()),
+        "beyond": {str(limit): int((outside > limit).sum()) for limit in OUTSIDE},
+    }
+
+
 QUESTIONS = {  # -> the reason in problems.jsonl, of garments
-    "rect without area (a side of zero or less, or a number missing)": "rect without area",
+    "rect without area (a side of zero or less)": "rect without area",
+    "rect incomplete (a number is missing)": "rect incomplete",
     "rect outside the image altogether": "rect outside the image",
-    "rect leaves the image, where it is the garment's box": "rect leaves the image",
+    "rect leaves the image, and is the garment's box": "rect leaves the image",
     "polygon leaves the image": "polygon leaves the image",
     "polygon ends in stray (0, 0) vertices": "stray (0, 0) at the polygon's end",
     "polygon and rect disagree (IoU below 0.8)": "polygon and rect disagree",
@@ -241,20 +268,37 @@ def _answers(
 ) -> list[dict[str, Any]]:
     read = count_read(splits)
     unknown = sum(states["unknown"] for states in total["groups"]["category"]["states"].values())
+    rects, polygons = total["rects"], total["polygons"]
     asked = [
-        ("garments whose category is unknown (no expert saw them)", unknown, "garments kept", total["garments"]),
-        ("garments with a sound polygon", total["polygons"]["sound"], "garments kept", total["garments"]),
-        ("images without a garment", total["images_without_garment"], "images kept", total["images"]),
+        ("garments whose category is unknown (no expert saw them)", unknown, "garments kept", total["garments"], ""),
+        ("garments with a sound polygon", polygons["sound"], "garments kept", total["garments"], ""),
+        ("images without a garment", total["images_without_garment"], "images kept", total["images"], ""),
+    ]
+    asked += [
+        (f"rect and polygon agree less than IoU {limit}", count, "garments with both", rects["compared"], "")
+        for limit, count in rects["below"].items()
+    ]
+    asked += [
+        (f"rect leaves the image by more than {limit} pixels", count, "garments with a rect", rects["given"], "")
+        for limit, count in rects["beyond"].items()
     ]
     if problems is not None:
         counts: Counter = Counter()
+        sums: Counter = Counter()
+        keys: dict[str, Counter] = defaultdict(Counter)
         for problem in problems:
             counts[problem["reason"], problem["of"]] += problem["count"]
+            sums[problem["reason"]] += problem["sum"]
+            keys[problem["reason"]].update(problem["keys"])
         for question, reason in QUESTIONS.items():
-            asked.append((question, counts[reason, "garments"], "garments read", read["garments"]))
+            asked.append((question, counts[reason, "garments"], "garments read", read["garments"], ""))
+        stray = sums["stray (0, 0) at the polygon's end"]
+        vertices = polygons["num_vertices"] + stray
+        asked.append(("stray (0, 0) vertices", stray, "vertices, those of sound polygons and these", vertices, ""))
         spaces = counts["no-break space", "annotations"]
-        asked.append(("annotations with a no-break space", spaces, "annotations read", read["annotations"]))
+        where = ", ".join(f"{key}: {count:,}" for key, count in keys["no-break space"].most_common(NUM_KEYS))
+        asked.append(("annotations with a no-break space", spaces, "annotations read", read["annotations"], where))
     return [
-        {"question": question, "count": count, "of": of, "share": count / base if base else None}
-        for question, count, of, base in asked
+        {"question": question, "count": count, "of": of, "share": count / base if base else None, "where": where}
+        for question, count, of, base, where in asked
     ]

@@ -42,8 +42,8 @@ def count_problems(path: str | Path, splits: Mapping[str, KFashionDataset]) -> l
     Returns:
         For every reason, action and thing it is about, the commonest first: `reason`, `action` ("dropped", "repaired",
         "noted"), `of` ("annotations" or "garments"), `count`, `share` (of the annotations or garments that were read),
-        `splits` (split -> count), `keys` (the JSON keys -> count), `values` ([value, count], the commonest), `examples`
-        ({"path", "part", "key", "value"}, the first).
+        `sum` (of values that are whole numbers), `splits` (split -> count), `keys` (the JSON keys -> count), `values`
+        ([value, count], the commonest), `examples` ({"path", "part", "key", "value"}, the first).
 
     Raises:
         ValueError: a line is not one that the converter writes.
@@ -63,11 +63,13 @@ def count_problems(path: str | Path, splits: Mapping[str, KFashionDataset]) -> l
                 continue
             kind = (reason, action, "garments" if part else "annotations")
             if kind not in found:
-                found[kind] = {"splits": Counter(), "keys": Counter(), "values": Counter(), "examples": []}
+                found[kind] = {"splits": Counter(), "keys": Counter(), "values": Counter(), "sum": 0, "examples": []}
             counts = found[kind]
             counts["splits"][split] += 1
             if key:
                 counts["keys"][key] += 1
+            if type(value) is int:
+                counts["sum"] += value
             shown = "" if value is None else _short(value)
             if value is not None and (len(counts["values"]) < MOST_VALUES or shown in counts["values"]):
                 counts["values"][shown] += 1
@@ -84,6 +86,7 @@ def count_problems(path: str | Path, splits: Mapping[str, KFashionDataset]) -> l
                 "of": of,
                 "count": count,
                 "share": count / read[of] if read[of] else None,
+                "sum": counts["sum"],
                 "splits": dict(counts["splits"]),
                 "keys": dict(counts["keys"].most_common()),
                 "values": [list(item) for item in counts["values"].most_common(NUM_VALUES)],

@@ -18,7 +18,18 @@ from .statistics import has_file
 
 __all__ = ["COLUMNS", "SplitCounts", "polygon_areas"]
 
-COLUMNS = ("part", "area", "width", "height", "relative_size", "aspect_ratio", "vertices", "fill")
+COLUMNS = (
+    "part",
+    "area",
+    "width",
+    "height",
+    "relative_size",
+    "aspect_ratio",
+    "vertices",
+    "fill",
+    "rect_iou",
+    "rect_outside",
+)
 
 
 class SplitCounts:
@@ -36,7 +47,8 @@ class SplitCounts:
         without_image: images of which there are labels alone.
         garments: the COLUMNS, float32 (G,), in the shards' pieces: the part's id; the box's area, width and height in
             pixels; the side of the square that takes the same share of the image, 0 to 1; width / height; vertices of
-            the polygon, 0 where there is no sound one; its area / the box's area, NaN where there is none.
+            the polygon, 0 where there is no sound one; its area / the box's area, NaN where there is none; the
+            file's rect's IoU with the polygon's bounds and how many pixels it leaves the image, NaN where not known.
     """
 
     def __init__(self, columns: LabelColumns, schema: AttributeSchema):
@@ -122,6 +134,7 @@ class SplitCounts:
             "aspect_ratio": width / height,
             "vertices": vertices,
             "fill": np.where(vertices > 0, area / (width * height), np.nan),
+            **shard.rects,
         }
         for name, column in columns.items():
             self.garments[name].append(column.astype(np.float32))

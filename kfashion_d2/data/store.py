@@ -20,7 +20,7 @@ import pyarrow as pa
 from torch.utils.data import Dataset
 
 from ..schema import CATEGORY_GROUP, UNKNOWN, AttributeSchema, kfashion_schema
-from .store_schema import FILE_FIELDS, FORMAT, IMAGE_FIELDS, NOT_APPLICABLE
+from .store_schema import FILE_FIELDS, FORMAT, IMAGE_FIELDS, NOT_APPLICABLE, RECT_FIELDS
 from .zip_handler import register_zip_handler
 from .zip_reader import PREFIX
 
@@ -120,6 +120,8 @@ class _Shard:
                 self.single.append((group.name, memoryview(_numbers(values))))
             else:
                 self.multi.append((group.name, _Lists(values)))
+        # By garment, for statistics; see store_schema.py.
+        self.rects = {name: _numbers(batch.column(name).values) for name in RECT_FIELDS}
         # What a dict is made of, in one tuple each: unpacking it costs less than an attribute for every column.
         self.image_views = (
             memoryview(self.offsets),

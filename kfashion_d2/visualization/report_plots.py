@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import matplotlib
@@ -179,6 +180,27 @@ def _plot_polygons(total: Mapping[str, Any], schema: AttributeSchema) -> Figure:
     return figure
 
 
+def _plot_rects(total: Mapping[str, Any], schema: AttributeSchema) -> Figure:
+    figure, (left, right) = _figure(11, 3.6, 2)
+    rects = total["rects"]
+    spread = rects["rect_iou"]
+    counts = np.sum([spread["counts"][part] for part in schema.parts.labels], axis=0)
+    left.stairs(counts, spread["edges"], fill=True, color="#0072B2")
+    left.axvline(0.8, color="#D55E00", linewidth=1.2, linestyle="--", label="below 0.8 the rect is the box")
+    # The few that disagree matter, and the many that agree would hide them.
+    left.set_yscale("symlog", linthresh=1)
+    left.set(xlabel="IoU of rect and polygon's bounds", ylabel="garments (log)", xlim=(0, 1), ylim=(0, None))
+    left.yaxis.set_major_formatter(FuncFormatter(_count))
+    left.grid(alpha=0.3)
+    left.legend(frameon=False, fontsize=9, loc="upper left")
+    limits = [*rects["beyond"], None]
+    beyond = [rects["given"], *rects["beyond"].values(), 0]
+    names = ["inside", *(f"{low} to {high} px" if high else f"over {low} px" for low, high in pairwise(limits))]
+    _bars(right, names, [more - less for more, less in pairwise(beyond)], "#555555")
+    right.set(xlabel="garments, by how far the rect leaves the image")
+    return figure
+
+
 def _plot_image_sizes(total: Mapping[str, Any], schema: AttributeSchema) -> Figure:
     sizes = total["image_sizes"][:15]
     names = [f"{size['width']} × {size['height']}" for size in sizes]
@@ -199,6 +221,7 @@ PLOTS: dict[str, Callable[[Mapping[str, Any], AttributeSchema], Figure]] = {
     "styles": _plot_styles,
     "boxes": _plot_boxes,
     "polygons": _plot_polygons,
+    "rects": _plot_rects,
     "image_sizes": _plot_image_sizes,
 }
 

@@ -83,6 +83,37 @@ def test_boxes_and_polygons(summary):
     assert fill["counts"]["top"][-1] == 3  # a square fills its box
 
 
+def test_rects(summary):
+    """40 x 60 in 41 x 61 of the same corner, moved by half a pixel: IoU 2400 / 2501; one rect has no area."""
+    rects = summary["total"]["rects"]
+    assert (rects["compared"], rects["given"]) == (2, 3)
+    assert sum(rects["rect_iou"]["counts"]["top"]) == rects["rect_iou"]["counts"]["top"][95] == 2
+    assert math.isclose(rects["rect_iou"]["percentiles"]["50"], 2400 / 2501, rel_tol=1e-6)
+    assert rects["below"] == {"0.5": 0, "0.8": 0, "0.9": 0, "0.95": 0}
+    assert rects["beyond"] == {"0": 0, "0.5": 0, "1": 0, "5": 0, "20": 0}
+
+
+def test_rects_that_leave_the_image_or_disagree(tmp_path):
+    data = tmp_path / "data"
+    edge = polygon((0, 10), (30, 10), (30, 100), (0, 100))  # of an image of 60 x 100
+    write(data, "1.json", with_id(1, polygons=edge, rects=rect(-0.5, 9.5, 31, 91)))  # 0.5 beyond on two sides
+    write(data, "2.json", with_id(2, polygons=edge, rects=rect(-8, 9.5, 38, 91)))  # 8 beyond, IoU 2700 / 2715
+    write(data, "3.json", with_id(3, polygons=edge, rects=rect(-30, 10, 45, 90)))  # the half: IoU 0.5
+    write(data, "4.json", with_id(4, polygons={}, rects=rect(10, 20, 100, 10)))  # 50 beyond, nothing to compare
+    write(data, "5.json", with_id(5, polygons=edge, rects={"X좌표": 1, "Y좌표": 2, "가로": 3}))
+    convert_dataset(data, tmp_path / "store")
+    summary = analyze_splits(open_splits(tmp_path / "store"), tmp_path / "store/problems.jsonl")
+    rects = summary["total"]["rects"]
+    assert (rects["compared"], rects["given"]) == (3, 4)
+    assert rects["below"] == {"0.5": 0, "0.8": 1, "0.9": 1, "0.95": 1}
+    assert rects["beyond"] == {"0": 4, "0.5": 3, "1": 3, "5": 3, "20": 2}
+    answers = {a["question"]: (a["count"], a["share"], a["of"]) for a in summary["answers"]}
+    assert answers["rect leaves the image by more than 5 pixels"] == (3, 3 / 4, "garments with a rect")
+    assert answers["rect and polygon agree less than IoU 0.8"] == (1, 1 / 3, "garments with both")
+    assert answers["rect leaves the image, and is the garment's box"] == (2, 2 / 5, "garments read")
+    assert answers["rect incomplete (a number is missing)"] == (1, 1 / 5, "garments read")
+
+
 def test_faults(summary):
     answers = {a["question"].split(" (")[0]: (a["count"], a["share"]) for a in summary["answers"]}
     assert answers["rect without area"] == (1, 1 / 5)
@@ -90,6 +121,10 @@ def test_faults(summary):
     assert answers["annotations with a no-break space"] == (1, 1 / 6)
     assert answers["garments whose category is unknown"] == (2, 2 / 5)
     assert answers["garments with a sound polygon"] == (4, 4 / 5)
+    # One stray vertex beside those of three squares and a triangle.
+    assert answers["stray"] == (1, 1 / 16)
+    (spaces,) = [a for a in summary["answers"] if "no-break" in a["question"]]
+    assert spaces["where"] == "넥라인: 1"
     problems = {p["reason"]: p for p in summary["problems"]}
     assert problems["no polygon"]["examples"][0]["path"].endswith("1.json")
     assert problems["unknown value"]["values"] == [[HOSTILE, 1]]
