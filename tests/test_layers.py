@@ -32,6 +32,7 @@ SECOND_RING = [
     "kfashion_d2.modeling.label_prior",
     "kfashion_d2.modeling.criterion",
     "kfashion_d2.evaluation.attribute_metrics",
+    "kfashion_d2.evaluation.label_frequency",
     "kfashion_d2.evaluation.matching",
     "kfashion_d2.visualization.drawing",
     "kfashion_d2.visualization.curves",
