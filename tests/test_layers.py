@@ -34,6 +34,7 @@ SECOND_RING = [
     "kfashion_d2.evaluation.attribute_metrics",
     "kfashion_d2.evaluation.label_frequency",
     "kfashion_d2.evaluation.matching",
+    "kfashion_d2.evaluation.bootstrap",
     "kfashion_d2.evaluation.confidence",
     "kfashion_d2.evaluation.group_metrics",
     "kfashion_d2.evaluation.metrics_file",
