@@ -116,6 +116,9 @@ def add_kfashion_config(cfg: CN) -> None:
     cfg.INPUT.COLOR_GROUPS = ["color", "sub_color"]
     # Groups that a crop makes unknown when it cuts the garment.
     cfg.INPUT.CROP.LENGTH_GROUPS = ["length", "sleeve_length"]
+    # At most so many images of a split are evaluated while a model trains (TEST.EVAL_PERIOD), always the same ones,
+    # evenly spread; 0: all. train_net.py --eval-only and evaluate.py look at all.
+    cfg.TEST.MAX_EVAL_IMAGES = 0
     cfg.TEST.ATTRIBUTES = CN()
     # A detection stands for a garment from this IoU on.
     cfg.TEST.ATTRIBUTES.IOU_THRESHOLD = 0.5

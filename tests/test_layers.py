@@ -38,6 +38,7 @@ SECOND_RING = [
     "kfashion_d2.evaluation.confidence",
     "kfashion_d2.evaluation.group_metrics",
     "kfashion_d2.evaluation.metrics_file",
+    "kfashion_d2.evaluation.metrics_table",
     "kfashion_d2.evaluation.per_label",
     "kfashion_d2.evaluation.prediction_metrics",
     "kfashion_d2.evaluation.predictions",

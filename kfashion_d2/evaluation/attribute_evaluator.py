@@ -106,6 +106,7 @@ class AttributeEvaluator(DatasetEvaluator):
             classes=classes,
             class_names=tuple(Label(*pair) for pair in zip(names, korean, strict=True)),
             threshold=threshold,
+            iou_threshold=iou_threshold,
             label_counts=label_counts,
             model=facts or {},
         )
@@ -118,7 +119,6 @@ class AttributeEvaluator(DatasetEvaluator):
             if len(index_by_id) != len(self._dataset):
                 raise ValueError(f"two images of dataset {dataset_name!r} have the same image_id")
             self._index_of = index_by_id.__getitem__
-        self._iou_threshold = iou_threshold
         self._model = model.module if isinstance(model, DistributedDataParallel) else model
         self._output_dir = output_dir
         self._distributed = distributed
@@ -175,8 +175,8 @@ class AttributeEvaluator(DatasetEvaluator):
                 return OrderedDict()
         predictions = self.predictions = concatenate_predictions(gathered)
         results: OrderedDict[str, dict[str, float]] = OrderedDict()
-        matches = match_predictions(predictions, self._iou_threshold)
-        loosely = match_predictions(predictions, self._iou_threshold, class_agnostic=True)
+        matches = match_predictions(predictions, self._info.iou_threshold)
+        loosely = match_predictions(predictions, self._info.iou_threshold, class_agnostic=True)
         matched, count = int((matches >= 0).sum()), predictions.num_garments
         results["attributes"] = {
             **self._metrics(*task_rows(predictions, "attributes", {"attributes": matches})[1:]),
@@ -258,7 +258,7 @@ class AttributeEvaluator(DatasetEvaluator):
         found = results["attributes"]
         logger.info(
             f"Attributes on {self._dataset_name}, percent, over labelled ground truth; {found['matched']:.0f} of "
-            f"{found['garments']:.0f} garments were found at IoU {self._iou_threshold}:\n"
+            f"{found['garments']:.0f} garments were found at IoU {self._info.iou_threshold}:\n"
             + attribute_table(results, self._schema)
         )
         if self._output_dir:

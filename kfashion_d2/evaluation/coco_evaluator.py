@@ -17,10 +17,12 @@ class KFashionCOCOEvaluator(COCOEvaluator):
     """
     Detectron2's evaluator. Where the ground truth has ignore regions (``iscrowd: 1``, garments of unknown category),
     each task is reported a second time without them, as ``<task>_no_ignore``: there, a detection of such a garment is
-    a false one.
+    a false one. Images that were not processed do not count.
     """
 
     def _eval_predictions(self, predictions: list[dict[str, Any]], img_ids: Any = None) -> None:
+        if img_ids is None:
+            img_ids = sorted({x["image_id"] for x in predictions})
         truth = self._coco_api
         kept = [anno for anno in truth.dataset.get("annotations", []) if not anno["iscrowd"]]
         has_ignored = len(kept) < len(truth.anns)

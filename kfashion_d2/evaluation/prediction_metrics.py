@@ -81,7 +81,7 @@ def task_rows(
     return garments, predictions.det_attributes[matches[task][garments]], predictions.gt_targets[garments]
 
 
-def evaluate_predictions(predictions: Predictions, *, iou_threshold: float = 0.5) -> Evaluation:
+def evaluate_predictions(predictions: Predictions, *, iou_threshold: float | None = None) -> Evaluation:
     """
     Attributes in every setting, with the thresholds and the training counts of ``predictions.info``:
 
@@ -90,10 +90,14 @@ def evaluate_predictions(predictions: Predictions, *, iou_threshold: float = 0.5
     - "attributes_class_agnostic": the same whatever the detection's class is;
     - "attributes_gt_boxes": of all garments, read from their true boxes, where that was asked for.
 
+    Args:
+        iou_threshold: of a match; None: that of ``predictions.info``.
+
     Raises:
         ValueError: the threshold is not in (0, 1].
     """
     info, num_garments = predictions.info, predictions.num_garments
+    iou_threshold = info.iou_threshold if iou_threshold is None else iou_threshold
     matches = {
         "attributes": match_predictions(predictions, iou_threshold),
         "attributes_class_agnostic": match_predictions(predictions, iou_threshold, class_agnostic=True),

@@ -33,6 +33,7 @@ class PredictionsInfo:
         class_names: K labels, by class id.
         threshold: the least score of a multi-label answer: one number, or one for each group, or one for each label
             of a group; see :func:`threshold_row`.
+        iou_threshold: from which on a detection stands for a garment.
         label_counts: int64 (2, L): garments of the training set that have the label, and garments of which it is
             known; None where the training set was not at hand.
         model: facts about the model, as in ``{"config": ..., "weights": ...}``; plain values.
@@ -43,6 +44,7 @@ class PredictionsInfo:
     classes: str | None = None
     class_names: tuple[Label, ...] = ()
     threshold: Thresholds = 0.5
+    iou_threshold: float = 0.5
     label_counts: np.ndarray | None = None
     model: Mapping[str, Any] = field(default_factory=dict)
 

@@ -60,6 +60,7 @@ def _header(info: PredictionsInfo) -> dict[str, Any]:
         "schema_hash": info.schema.hash,
         "schema": schema_to_dict(info.schema),
         "threshold": info.threshold if isinstance(info.threshold, (int, float)) else dict(info.threshold),
+        "iou_threshold": info.iou_threshold,
         "label_counts": None if info.label_counts is None else np.asarray(info.label_counts).tolist(),
         "model": dict(info.model),
     }
@@ -73,6 +74,7 @@ def _info(header: dict[str, Any]) -> PredictionsInfo:
         classes=header["classes"],
         class_names=tuple(Label(*pair) for pair in header["class_names"]),
         threshold=header["threshold"],
+        iou_threshold=header["iou_threshold"],
         label_counts=None if counts is None else np.array(counts, dtype=np.int64),
         model=header["model"],
     )
