@@ -65,6 +65,9 @@ setup(
     ],
     extras_require={
         "faces": FACES,
+        "fuzz": [
+            "atheris>=2.3"
+        ],  # tools/fuzz.py; ready-made for Linux alone, so neither in dev nor in requirements.txt
         "korean": KOREAN,
         "splits": SPLITS,
         "vit": ["timm>=0.9"],

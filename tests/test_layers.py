@@ -28,6 +28,7 @@ SECOND_RING = [
     "kfashion_d2.data.export.parquet",
     "kfashion_d2.data.export.yolo",
     "kfashion_d2.data.synthetic",
+    "kfashion_d2.fuzzing.run",
     "kfashion_d2.modeling.losses",
     "kfashion_d2.modeling.label_prior",
     "kfashion_d2.modeling.criterion",
@@ -54,6 +55,7 @@ SECOND_RING = [
 # What each part of the house may import of the others.
 ARROWS = {
     "benchmarks": {"schema", "data", "evaluation"},
+    "fuzzing": {"schema", "data"},
     "schema": set(),
     "data": {"schema"},
     "modeling": {"schema"},

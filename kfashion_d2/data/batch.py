@@ -134,6 +134,8 @@ class BatchParser:
         labels = details["라벨링"]
         style, sub_style = self._read_styles(labels)
         rects, polygons = details["렉트좌표"], details["폴리곤좌표"]
+        if len(rects) != len(self._parts) or len(polygons) != len(rects) or len(labels) != len(rects) + 1:
+            raise _Unusual  # a part that nobody has heard of
         garments = []
         for part, part_id in self._parts:
             (rect,), (polygon,), (values,) = rects[part], polygons[part], labels[part]
@@ -293,9 +295,9 @@ class _Columns:
         x, y = points[:, 0], points[:, 1]
         previous = np.arange(-1, len(points) - 1)
         previous[starts] = ends - 1
-        area = np.add.reduceat(x[previous] * y - x * y[previous], starts) / 2
-        good &= np.abs(area) >= MIN_AREA
-        with np.errstate(all="ignore"):  # a rect that is no number's worth is refused below
+        with np.errstate(all="ignore"):  # what is no number's worth is refused on the way
+            area = np.add.reduceat(x[previous] * y - x * y[previous], starts) / 2
+            good &= np.abs(area) >= MIN_AREA
             rect = np.frombuffer(self.rects, dtype=np.float64).reshape(-1, 4)
             good &= (np.abs(rect) < LIMIT).all(axis=1) & (rect[:, 2:] > 0).all(axis=1)
             rect_low = np.minimum(np.maximum(rect[:, :2], 0), size)

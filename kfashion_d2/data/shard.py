@@ -73,12 +73,22 @@ class ShardResult:
 
 
 def problem_line(split: str, path: str, problem: Problem) -> str:
-    """A line of problems.jsonl."""
+    """A line of problems.jsonl, which any JSON parser reads."""
     entry = {"split": split, "path": path, **problem._asdict()}
     try:
-        return json.dumps(entry, allow_nan=False, default=str) + "\n"
-    except (ValueError, RecursionError):  # NaN and infinity are no JSON
-        return json.dumps({**entry, "value": str(problem.value)}) + "\n"
+        line = json.dumps(entry, allow_nan=False, default=str)
+        orjson.loads(line)
+    except (ValueError, RecursionError):  # NaN, numbers beyond a double, halves of surrogate pairs, deep nesting
+        key = problem.key.encode("utf-8", "backslashreplace").decode()
+        line = json.dumps({**entry, "key": key, "value": _shown(problem.value)})
+    return line + "\n"
+
+
+def _shown(value: Any) -> str:
+    try:
+        return repr(value)
+    except (ValueError, RecursionError):
+        return "too long or too deep to show"
 
 
 class _UnreadableError(Exception):
@@ -277,7 +287,7 @@ class ShardConverter:
             lines.append(problem_line(job.split, path, problem))
             if problem.action != "noted" and not result.first_refused:
                 place = ", ".join(filter(None, (problem.part, problem.key))) or "the whole file"
-                result.first_refused = f"{path}: {problem.reason} ({place}), value {problem.value!r}"
+                result.first_refused = f"{path}: {problem.reason} ({place}), value {_shown(problem.value)}"
         return record
 
     def _why_drop(self, record: dict[str, Any], job: Job, row: int) -> str:

@@ -221,7 +221,8 @@ def _read_archive(
         if fault and not is_label:
             notes.append(Note(place.split, f"{path}/{entry.name}", fault, "images"))
             continue
-        numbers = (number, entry.offset, entry.compressed_size, entry.size, entry.method, entry.crc)
+        # A size beyond int64, as only a damaged Zip64 entry declares, has a fault above.
+        numbers = (number, entry.offset, entry.compressed_size, min(entry.size, NO_ID), entry.method, entry.crc)
         (labels if is_label else images).add(f"{path}/{entry.name}", place, numbers, fault)
 
 

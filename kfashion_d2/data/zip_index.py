@@ -75,8 +75,11 @@ def _find_directory(file, size: int) -> tuple[int, int, int, int]:
     tail_size = min(size, _END.size + MAX_COMMENT)
     file.seek(size - tail_size)
     tail = file.read(tail_size)
-    at = tail.rfind(b"PK\5\6")
-    if at < 0 or at + _END.size > len(tail):
+    ends = [found.start() for found in re.finditer(b"PK\5\6", tail) if found.start() + _END.size <= len(tail)]
+    # The one whose comment ends the file; where something was put behind the archive, the last.
+    whole = [at for at in ends if at + _END.size + _END.unpack_from(tail, at)[-1] == len(tail)]
+    at = (whole or ends or [-1])[-1]
+    if at < 0:
         raise ZipIndexError("it has no zip table of contents: it is cut off, or no zip file")
     _, disk, first_disk, _, count, length, start, _ = _END.unpack_from(tail, at)
     end = size - tail_size + at

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from kfashion_d2.data import parse_annotation
 from kfashion_d2.data.batch import BatchParser
-from kfashion_d2.data.store import parsed_schema, records_to_table
+from kfashion_d2.data.store import parsed_schema
 from kfashion_d2.data.synthetic.demo import draw_example
+from kfashion_d2.fuzzing.checks import check_batch
+from kfashion_d2.fuzzing.choices import places
 from kfashion_d2.schema import kfashion_schema
 
 SCHEMA = kfashion_schema()
@@ -27,16 +29,8 @@ CLEAN = [demo_annotation(i) for i in range(6)]
 
 
 def check(objs):
-    """The rows it takes equal the slow parser's, which finds nothing to say about them; returns the rows."""
-    rows, table = PARSER.parse(objs)
-    records = []
-    for row in rows.tolist():
-        record, problems = parse_annotation(objs[row], SCHEMA)
-        assert problems == [], objs[row]
-        records.append(record)
-    assert table.schema == parsed_schema(SCHEMA)
-    assert table.to_pylist() == records_to_table(records, SCHEMA).to_pylist()
-    return rows.tolist()
+    """The rows that it takes, which equal the slow parser's."""
+    return check_batch(objs, PARSER, SCHEMA)
 
 
 def test_takes_every_clean_annotation():
@@ -64,14 +58,6 @@ def test_an_image_without_garments():
             if part != "스타일":
                 table[part] = [{}]
     assert check([CLEAN[1], obj, CLEAN[2]]) == [0, 1, 2]
-
-
-def places(value, path=()):
-    """Every path in a JSON value, the value's own first."""
-    yield path
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, item in items:
-        yield from places(item, (*path, key))
 
 
 VALUES = st.one_of(
@@ -128,3 +114,19 @@ def test_boxes_are_the_polygons_bounds():
     x, y, w, h = table["bbox"][0][0].as_py()
     assert (x, y) == tuple(polygon.min(axis=0))
     assert math.isclose(x + w, polygon[:, 0].max()) and math.isclose(y + h, polygon[:, 1].max())
+
+
+@pytest.mark.parametrize("table", ["렉트좌표", "폴리곤좌표", "라벨링"])
+def test_a_part_that_nobody_has_heard_of_is_left_to_the_slow_way(table):
+    obj = copy.deepcopy(CLEAN[0])
+    obj["데이터셋 정보"]["데이터셋 상세설명"][table]["모자"] = [{"X좌표": 1}]
+    assert check([obj, CLEAN[1]]) == [1]
+
+
+@pytest.mark.filterwarnings("error")
+def test_coordinates_beyond_all_measure():
+    obj = copy.deepcopy(CLEAN[0])
+    tables = obj["데이터셋 정보"]["데이터셋 상세설명"]
+    part = next(part for part, (polygon,) in tables["폴리곤좌표"].items() if polygon)
+    tables["폴리곤좌표"][part][0].update({"X좌표1": 1e308, "Y좌표2": 1e308})
+    assert check([CLEAN[1], obj, CLEAN[2]]) == [0, 2]

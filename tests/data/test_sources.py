@@ -1,6 +1,7 @@
 import json
 import os
 import shutil
+import struct
 import unicodedata
 import zipfile
 
@@ -234,3 +235,18 @@ def test_names_that_are_not_unicode_are_dropped_and_counted(tmp_path):
     assert summary["splits"]["train"]["images_out"] == 2
     reasons = {p["reason"] for p in summary["problems"]}
     assert {"file name is not Unicode", "text is not Unicode"} <= reasons
+
+
+def test_an_entry_that_declares_more_than_int64(data, tmp_path):
+    """In the Zip64 field of a table of contents; made by hand."""
+    local = struct.pack("<4s5H3L2H", b"PK\3\4", 45, 0, 0, 0, 0, 0, 2, 2, 7, 0) + b"90.json{}"
+    extra = struct.pack("<2H3Q", 1, 24, 2**64 - 1, 2, 0)
+    central = struct.pack(
+        "<4s6H3L5H2L", b"PK\1\2", 45, 45, 0, 0, 0, 0, 0, *[2**32 - 1] * 2, 7, 28, 0, 0, 0, 0, 2**32 - 1
+    )
+    central += b"90.json" + extra
+    end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 1, 1, len(central), len(local), 0)
+    (data / "Training/huge.zip").write_bytes(local + central + end)
+    summary = convert_dataset(data, tmp_path / "out")
+    assert summary["splits"]["train"]["annotations_dropped"] == 1
+    assert ("zip entry too large", 1) in {(p["reason"], p["count"]) for p in summary["problems"]}

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from kfashion_d2.data.zip_handler import register_zip_handler
-from kfashion_d2.data.zip_index import ZipIndexError, entry_fault, read_zip_index
+from kfashion_d2.data.zip_index import entry_fault, read_zip_index
 from kfashion_d2.data.zip_reader import (
     ZipChangedError,
     ZipEntryError,
@@ -25,6 +25,7 @@ from kfashion_d2.data.zip_reader import (
     read_zip_uri,
     zip_uri,
 )
+from kfashion_d2.fuzzing.checks import check_archive
 
 NAMES = ["모던/1.json", "a b/2.jpg", "x.txt", "folder/", "펑크/3.json"]
 
@@ -123,21 +124,7 @@ def test_any_bytes_are_an_index_or_a_named_error(tmp_path_factory, data, how, at
         "tail": whole[:at] + data,
         "middle": whole[:at] + data + whole[at + len(data) :],
     }[how]
-    path = folder / "fuzz.zip"
-    path.write_bytes(mixed)
-    try:
-        entries = list(read_zip_index(path))
-    except ZipIndexError:
-        return
-    fd = os.open(path, os.O_RDONLY)
-    for entry in entries:
-        if not entry_fault(entry, 1 << 20):
-            try:
-                content = read_at(fd, entry.offset, entry.compressed_size, entry.size, entry.method, "fuzz.zip")
-                assert len(content) == entry.size
-            except ZipEntryError:
-                pass
-    os.close(fd)
+    check_archive(mixed, folder / "fuzz.zip")
 
 
 def test_faults(tmp_path):
@@ -226,3 +213,30 @@ def test_workers_read_at_once(picture, method):
     assert read_zip_uri(uri) == data
     with ProcessPoolExecutor(2, mp_context=get_context(method)) as pool:
         assert set(pool.map(read_zip_uri, [uri] * 50)) == {data}
+
+
+@pytest.mark.parametrize("comment", [b"PK\5\6 in a comment", b"PK\5\6" * 12])
+def test_a_comment_may_look_like_an_end(tmp_path, comment):
+    path = write_zip(tmp_path / "a.zip", {"1.json": b"{}"})
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.comment = comment
+    assert [entry.name for entry in read_zip_index(path)] == ["1.json"]
+
+
+def test_something_behind_the_archive(tmp_path):
+    path = write_zip(tmp_path / "a.zip", {"1.json": b"{}"})
+    path.write_bytes(path.read_bytes() + b"\0" * 10)
+    assert [entry.name for entry in read_zip_index(path)] == ["1.json"]
+
+
+def test_a_file_that_took_the_archives_name_is_read(picture):
+    """The old one is still open in this process; the URI is of the new one."""
+    path, uri, data = picture
+    assert read_zip_uri(uri) == data
+    other = write_zip(path.with_name("new.zip"), {"모던/1.png": data, "모던/2.png": b"more"})
+    (entry, _), stat = read_zip_index(other), other.stat()
+    os.replace(other, path)
+    place = ZipPlace(entry.offset, entry.compressed_size, entry.size, entry.method, stat.st_size, stat.st_mtime_ns)
+    assert read_zip_uri(zip_uri(str(path), entry.name, place)) == data
+    with pytest.raises(ZipChangedError):
+        read_zip_uri(uri)
