@@ -75,6 +75,7 @@ setup(
             *FACES,
             *KOREAN,
             *SPLITS,
+            "fashionpedia>=1.1",
             "pandas>=2.0",
             "pytest>=8",
             "hypothesis>=6.100",
