@@ -25,7 +25,7 @@ from ..schema import AttributeSchema
 from .annotation import Problem, parse_annotation
 from .batch import BatchParser
 from .files import write_atomically, write_table
-from .sources import NO_ID, Archive, Places, stem_id, stem_of
+from .sources import MAX_LABEL_BYTES, NO_ID, Archive, Places, stem_id, stem_of
 from .store import FILE_FIELDS, FORMAT, arrow_schema, records_to_table
 from .zip_reader import ZipEntryError, read_at
 
@@ -246,6 +246,8 @@ class ShardConverter:
         try:
             if number < 0:
                 with open(f"{self.root}/{job.labels.paths[row]}", "rb", buffering=0) as file:
+                    if os.fstat(file.fileno()).st_size > MAX_LABEL_BYTES:
+                        raise _UnreadableError("file too large")
                     return file.read()
             data = read_at(self._open(number), offset, compressed_size, size, method, "")
         except ZipEntryError as error:

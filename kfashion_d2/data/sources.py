@@ -19,6 +19,7 @@ from .zip_index import ZipEntry, ZipIndexError, entry_fault, read_zip_index
 __all__ = ["Archive", "Places", "SourceIndex", "find_sources"]
 
 IMAGE_SUFFIXES = ("jpg", "jpeg", "png")
+OTHER_ARCHIVES = ("tar", "tgz", "gz", "7z", "rar", "alz", "egg")  # a download of AI Hub's own shell comes as a tar
 SPLITS = {
     **dict.fromkeys(("training", "train"), "train"),
     **dict.fromkeys(("validation", "val", "valid"), "val"),
@@ -173,6 +174,8 @@ def find_sources(root: Path, default_split: str | None = None, skip: Path | None
                 _read_archive(root, path, default_split, archives, labels, images, notes)
             elif ".zip.part" in name.lower():
                 notes.append(Note(place.split, path, "part of an archive: join the parts first", "archives"))
+            elif suffix in OTHER_ARCHIVES:
+                notes.append(Note(place.split, path, "archive of a kind that is not read: unpack it", "archives"))
     if not labels.paths:
         broken = "; ".join(f"{note.path}: {note.reason}" for note in notes if note.of == "archives")
         raise FileNotFoundError(
@@ -184,7 +187,13 @@ def find_sources(root: Path, default_split: str | None = None, skip: Path | None
 
 def _walk(root: Path, skip: Path | None) -> Iterator[tuple[str, list[str]]]:
     """Each folder, relative to the root, with its files, in a fixed order."""
-    for folder, folders, files in os.walk(root):
+    seen = set()
+    for folder, folders, files in os.walk(root, followlinks=True):  # splits on several disks are linked together
+        stat = os.stat(folder)
+        if (stat.st_dev, stat.st_ino) in seen:  # a link back, or a folder reached twice
+            folders.clear()
+            continue
+        seen.add((stat.st_dev, stat.st_ino))
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "__MACOSX")
         if skip is not None:
             folders[:] = [name for name in folders if Path(folder, name) != skip]
@@ -211,7 +220,7 @@ def _read_archive(
         suffix = name.rpartition(".")[2].lower()
         is_label = suffix == "json"
         if (not is_label and suffix not in IMAGE_SUFFIXES) or name.startswith("._"):
-            if suffix == "zip":
+            if suffix == "zip" or suffix in OTHER_ARCHIVES:
                 notes.append(Note(split, f"{path}/{entry.name}", "archive inside an archive, left alone", "archives"))
             continue
         fault = entry_fault(entry, MAX_LABEL_BYTES if is_label else MAX_IMAGE_BYTES)
@@ -255,10 +264,12 @@ def _join(labels: _Builder, images: _Builder, archives: list[Archive], notes: li
                 mine[i] = image
         used[mine[mine >= 0]] = True
         splits[split] = (rows, mine)
-    notes += [
-        Note(images.folders[row].split, images.paths[row], "image without annotation", "images")
-        for row in np.flatnonzero(~used).tolist()
-    ]
+    for row in np.flatnonzero(~used).tolist():
+        folder = images.folders[row]
+        same = by_stem[folder.split if folder.is_named else ""][stem_of(images.paths[row])]
+        is_second = isinstance(same, list) and used[same].any()
+        reason = "annotation has another image of this name" if is_second else "image without annotation"
+        notes.append(Note(folder.split, images.paths[row], reason, "images"))
     return SourceIndex(archives, splits, labels.finish(), images.finish(), dict(num_images), notes)
 
 
@@ -294,4 +305,5 @@ def _folder_of(folder: str, default_split: str) -> _Folder:
 
 
 def _split_named(name: str) -> str | None:
-    return SPLITS.get(normalize_text(name.removesuffix(".zip")))
+    """AI Hub numbers the folders of some releases: "1.Training"."""
+    return SPLITS.get(normalize_text(name.removesuffix(".zip")).lstrip("0123456789.-_ "))

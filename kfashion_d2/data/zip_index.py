@@ -22,6 +22,7 @@ _END64_LOCATOR = struct.Struct("<4sLQL")
 _END64 = struct.Struct("<4sQ2H2L4Q")
 _ENTRY = struct.Struct("<4s4x2H4x3L3H8xL")
 _SUSPICIOUS = re.compile(r"^[/\\]|\.\.|[:\0]")
+_HANGUL = re.compile("[\u1100-\u11ff\u3131-\u318e\uac00-\ud7a3]")  # composed or not
 _ENCRYPTED, _UTF8 = 1 << 0, 1 << 11
 
 
@@ -54,7 +55,8 @@ class ZipEntry(NamedTuple):
 def read_zip_index(path: str | Path) -> Iterator[ZipEntry]:
     """
     The entries of an archive, folders left out, in the order of its table of contents. A name without the UTF-8 flag
-    is UTF-8 where it decodes as that, as of a tool that forgot the flag, else cp949, as of Korean Windows.
+    is UTF-8 where it decodes as that, as of a tool that forgot the flag, else cp949, as of Korean Windows; where it
+    decodes as both, whichever gives Hangul.
 
     Raises:
         ZipIndexError: it is not a zip archive, or a part of it is missing.
@@ -149,9 +151,13 @@ def _zip64(extra: bytes, size: int, compressed: int, offset: int) -> tuple[int, 
 
 def _decode(raw: bytes, is_utf8: bool) -> str:
     try:
-        return raw.decode("utf-8")
+        name = raw.decode("utf-8")
     except UnicodeDecodeError:
         return raw.decode("utf-8" if is_utf8 else "cp949", errors="replace")
+    if is_utf8 or name.isascii() or _HANGUL.search(name):
+        return name
+    korean = raw.decode("cp949", errors="replace")  # 키치 in cp949 is UTF-8 too, of letters that nobody writes
+    return korean if _HANGUL.search(korean) else name
 
 
 def entry_fault(entry: ZipEntry, max_size: int) -> str:

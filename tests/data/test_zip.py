@@ -1,6 +1,7 @@
 import os
 import random
 import struct
+import unicodedata
 import zipfile
 import zlib
 from concurrent.futures import ProcessPoolExecutor
@@ -26,6 +27,7 @@ from kfashion_d2.data.zip_reader import (
     zip_uri,
 )
 from kfashion_d2.fuzzing.checks import check_archive
+from kfashion_d2.schema import kfashion_schema
 
 NAMES = ["모던/1.json", "a b/2.jpg", "x.txt", "folder/", "펑크/3.json"]
 
@@ -110,6 +112,26 @@ def test_names_without_the_utf8_flag(tmp_path):
     without_utf8_flag(path)
     (entry,) = read_zip_index(path)
     assert entry.name.startswith("모던/1.json")
+
+
+@pytest.mark.parametrize("style", ["키치", "모던", "기타", "소피스트케이티드"])
+@pytest.mark.parametrize("encoding", ["cp949", "utf-8"])
+def test_styles_without_the_utf8_flag(tmp_path, style, encoding):
+    """키치 in cp949 happens to be UTF-8 too; every style of the real archives, and NFD names."""
+    path = tmp_path / "a.zip"
+    for name in {style, unicodedata.normalize("NFD", style) if encoding == "utf-8" else style}:
+        raw = name.encode(encoding) + b"/1.json"
+        data = write_zip(path, {"a" * len(raw): b"{}"}).read_bytes()
+        path.write_bytes(data.replace(b"a" * len(raw), raw))
+        assert [entry.name for entry in read_zip_index(path)] == [f"{name}/1.json"]
+
+
+def test_every_style_of_the_vocabulary_without_the_flag(tmp_path):
+    path = tmp_path / "a.zip"
+    for style in kfashion_schema().styles.labels:
+        raw = style.korean.encode("cp949")
+        path.write_bytes(write_zip(path, {"a" * len(raw): b"{}"}).read_bytes().replace(b"a" * len(raw), raw))
+        assert [entry.name for entry in read_zip_index(path)] == [style.korean]
 
 
 @settings(max_examples=150, deadline=None)
