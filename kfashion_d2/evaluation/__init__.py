@@ -1,4 +1,4 @@
-"""Metrics of attributes, and the Detectron2 evaluator around them. Names load on first use."""
+"""Metrics of attributes and styles, and the Detectron2 evaluators around them. Names load on first use."""
 
 from .._lazy import lazy_exports
 
@@ -11,6 +11,7 @@ __all__ = [
     "LabelTable",
     "Predictions",
     "PredictionsInfo",
+    "StyleEvaluator",
     "answer_confidences",
     "attribute_table",
     "average_precision",
@@ -23,6 +24,7 @@ __all__ = [
     "detailed_metrics",
     "evaluate_attributes",
     "evaluate_predictions",
+    "evaluate_styles",
     "evaluation_table",
     "expected_calibration_error",
     "image_copies",
@@ -36,6 +38,7 @@ __all__ = [
     "precision_recall",
     "read_metrics",
     "read_predictions",
+    "style_table",
     "task_rows",
     "threshold_row",
     "top_k_accuracy",
@@ -58,6 +61,7 @@ __getattr__, __dir__ = lazy_exports(
         "bootstrap_metrics": ".bootstrap",
         "confidence_intervals": ".bootstrap",
         "image_copies": ".bootstrap",
+        "StyleEvaluator": ".style_evaluator",
         "attribute_table": ".attribute_metrics",
         "average_precision": ".ranking",
         "band_means": ".label_frequency",
@@ -84,5 +88,7 @@ __getattr__, __dir__ = lazy_exports(
         "top_k_accuracy": ".group_metrics",
         "write_metrics": ".metrics_file",
         "write_predictions": ".predictions_file",
+        "evaluate_styles": ".style_metrics",
+        "style_table": ".style_metrics",
     },
 )
