@@ -106,6 +106,9 @@ def add_kfashion_config(cfg: CN) -> None:
     cfg.MODEL.STYLE_HEAD.SUB_STYLE = True
     # Multiplier of the head's losses.
     cfg.MODEL.STYLE_HEAD.LOSS_WEIGHT = 1.0
+    # Multiplier of the gradient that the head sends into the backbone. 0: the head learns from the detector's features,
+    # and the detector nothing from the head.
+    cfg.MODEL.STYLE_HEAD.GRADIENT_SCALE = 1.0
     # cross_entropy, or logit_adjusted (arXiv 2007.07314) with the training set's prior and TAU.
     cfg.MODEL.STYLE_HEAD.LOSS = "cross_entropy"
     cfg.MODEL.STYLE_HEAD.TAU = 1.0

@@ -45,10 +45,12 @@ SECOND_RING = [
     "kfashion_d2.evaluation.predictions",
     "kfashion_d2.evaluation.predictions_file",
     "kfashion_d2.evaluation.ranking",
+    "kfashion_d2.evaluation.style_metrics",
     "kfashion_d2.visualization.drawing",
     "kfashion_d2.visualization.curves",
     "kfashion_d2.visualization.page",
     "kfashion_d2.visualization.report",
+    "kfashion_d2.visualization.style",
     "kfashion_d2.visualization.thumbnails",
 ]
 

@@ -70,6 +70,7 @@ class StyleHead(nn.Module):
         fc_dims: Sequence[int] = (512,),
         sub_style: bool = True,
         loss_weight: float = 1.0,
+        gradient_scale: float = 1.0,
         label_smoothing: float = 0.0,
         tau: float = 0.0,
     ):
@@ -81,6 +82,7 @@ class StyleHead(nn.Module):
             fc_dims: output sizes of the layers before the last ones.
             sub_style: whether the sub-style is predicted, too.
             loss_weight: multiplier of both losses.
+            gradient_scale: multiplier of the gradient that reaches the feature maps.
             label_smoothing: share of a target that is spread over all styles.
             tau: of the logit-adjusted loss (arXiv 2007.07314), whose prior :meth:`set_style_counts` gives; 0: plain
                 cross-entropy.
@@ -91,6 +93,7 @@ class StyleHead(nn.Module):
         self.num_styles = num_styles
         self.tasks = ("style", "sub_style") if sub_style else ("style",)
         self.loss_weight = loss_weight
+        self.gradient_scale = gradient_scale
         self.label_smoothing = label_smoothing
         self.tau = tau
         shape = ShapeSpec(channels=sum(input_shape[name].channels for name in in_features), height=1, width=1)
@@ -124,6 +127,7 @@ class StyleHead(nn.Module):
             "fc_dims": [node.FC_DIM] * node.NUM_FC,
             "sub_style": node.SUB_STYLE,
             "loss_weight": node.LOSS_WEIGHT,
+            "gradient_scale": node.GRADIENT_SCALE,
             "label_smoothing": node.LABEL_SMOOTHING,
             "tau": node.TAU if node.LOSS == "logit_adjusted" else 0.0,
         }
@@ -160,7 +164,10 @@ class StyleHead(nn.Module):
             pool_images(features[name], image_sizes, stride)
             for name, stride in zip(self.in_features, self.strides, strict=True)
         ]
-        x = self.trunk(torch.cat(pooled, dim=1))
+        x = torch.cat(pooled, dim=1)
+        if self.gradient_scale != 1:
+            x = x.detach().lerp(x, self.gradient_scale)
+        x = self.trunk(x)
         return {task: predictor(x) for task, predictor in self.predictors.items()}
 
     def losses(self, logits: Mapping[str, Tensor], labels: Mapping[str, Tensor]) -> dict[str, Tensor]:
