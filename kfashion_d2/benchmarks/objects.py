@@ -32,7 +32,7 @@ def draw_objects(
     size = np.array([_WIDTH, _HEIGHT]) * np.exp(rng.uniform(np.log(0.05), np.log(0.7), (num_gt, 1)))
     corner = rng.uniform(0, 1, (num_gt, 2)) * ([_WIDTH, _HEIGHT] - size)
     categories = rng.choice(num_categories, num_gt, p=_shares(num_categories))
-    labels = rng.random((num_gt, num_attributes)) < 8 / num_attributes
+    labels = rng.random((num_gt, num_attributes)) < 8 / max(num_attributes, 1)
     gt = ObjectArrays(
         images=np.repeat(np.arange(num_images), per_image),
         categories=categories,
@@ -52,7 +52,7 @@ def draw_objects(
     for start in range(0, len(images), 1 << 16):
         block = slice(start, start + (1 << 16))
         count = len(attributes[block])
-        wrong = rng.random((count, num_attributes), dtype=np.float32) < 2 / num_attributes
+        wrong = rng.random((count, num_attributes), dtype=np.float32) < 2 / max(num_attributes, 1)
         attributes[block] ^= pack_multi_hot(wrong)
     dt = ObjectArrays(
         images=images,

@@ -14,7 +14,53 @@ from typing import Any
 import numpy as np
 import pycocotools.mask as mask_util
 
-__all__ = ["ObjectArrays", "group_starts", "pack_attributes", "pack_multi_hot", "to_rle"]
+__all__ = ["Masks", "ObjectArrays", "group_starts", "pack_attributes", "pack_multi_hot", "to_rle"]
+
+
+class Masks(Sequence):
+    """N masks as COCO's compressed RLE, one string of bytes for all; an item is pycocotools' dict."""
+
+    def __init__(self, sizes: np.ndarray, offsets: np.ndarray, counts: bytes):
+        """
+        Args:
+            sizes: int (N, 2), height and width of each.
+            offsets: int64 (N + 1,), mask i is counts[offsets[i]:offsets[i + 1]].
+            counts: what RLE's "counts" hold, one after the other.
+        """
+        self.sizes, self.offsets, self.counts = sizes, offsets, counts
+
+    @classmethod
+    def of(cls, rles: Iterable[dict[str, Any]]) -> Masks:
+        """Of pycocotools' dicts."""
+        sizes, counts = [], []
+        for rle in rles:
+            sizes.append(rle["size"])
+            counts.append(rle["counts"].encode() if isinstance(rle["counts"], str) else rle["counts"])
+        lengths = np.fromiter(map(len, counts), dtype=np.int64, count=len(counts))
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        return cls(np.array(sizes, dtype=np.int32).reshape(-1, 2), offsets, b"".join(counts))
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Masks]) -> Masks:
+        lengths = [np.diff(part.offsets) for part in parts]
+        sizes = np.concatenate([np.zeros((0, 2), dtype=np.int32), *(part.sizes for part in parts)])
+        return cls(sizes, np.concatenate([[0], *lengths]).cumsum(), b"".join(part.counts for part in parts))
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    def __getitem__(self, index):
+        index = range(len(self))[index]
+        counts = self.counts[self.offsets[index] : self.offsets[index + 1]]
+        return {"size": self.sizes[index].tolist(), "counts": counts}
+
+    def take(self, rows: np.ndarray) -> Masks:
+        """Those of some rows, int (M,), in the order given."""
+        return Masks.of(self[row] for row in rows.tolist())
+
+    def areas(self) -> np.ndarray:
+        """float64 (N,), pixels."""
+        return np.array([mask_util.area(rle) for rle in self], dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -54,7 +100,8 @@ class ObjectArrays:
         arrays = ("images", "categories", "boxes", "areas", "scores", "crowd", "attributes")
         kept = {name: getattr(self, name)[rows] for name in arrays if getattr(self, name) is not None}
         if self.masks is not None:
-            kept["masks"] = [self.masks[row] for row in rows.tolist()]
+            masks = self.masks
+            kept["masks"] = masks.take(rows) if isinstance(masks, Masks) else [masks[row] for row in rows.tolist()]
         return replace(self, **kept)
 
 
