@@ -17,7 +17,7 @@ import numpy as np
 from tabulate import tabulate
 
 from ..evaluation.iou_f1 import evaluate_iou_f1
-from ..evaluation.iou_f1_tables import iou_f1_tables
+from ..evaluation.iou_f1_arrays import iou_f1_tables
 from .measure import peak_memory
 from .objects import NUM_CATEGORIES, draw_objects, to_coco
 

@@ -11,7 +11,6 @@ Shapes: T IoU thresholds, R recall thresholds, K categories, A area ranges, M li
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import io
 import logging
 from collections.abc import Iterable, Sequence
@@ -74,7 +73,11 @@ def _mean(values: np.ndarray) -> float:
 
 def default_backend() -> str:
     """The first of BACKENDS that is installed."""
-    return BACKENDS[0] if importlib.util.find_spec("faster_coco_eval") is not None else BACKENDS[1]
+    try:
+        import faster_coco_eval  # noqa: F401
+    except ImportError:  # absent, or built for another machine
+        return BACKENDS[1]
+    return BACKENDS[0]
 
 
 def coco_tables(

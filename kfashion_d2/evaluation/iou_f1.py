@@ -14,7 +14,7 @@ import numpy as np
 import pycocotools.mask as mask_util
 
 from .attribute_f1 import check_f1_type
-from .iou_f1_tables import iou_f1_tables
+from .iou_f1_arrays import iou_f1_tables
 from .object_arrays import ObjectArrays, pack_attributes, to_rle
 
 __all__ = ["FASHIONPEDIA_CATEGORIES_WITH_ATTRIBUTES", "evaluate_iou_f1"]
