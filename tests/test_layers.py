@@ -34,6 +34,7 @@ SECOND_RING = [
     "kfashion_d2.modeling.criterion",
     "kfashion_d2.evaluation.attribute_metrics",
     "kfashion_d2.evaluation.label_frequency",
+    "kfashion_d2.evaluation.attribute_sets",
     "kfashion_d2.evaluation.coco_ap",
     "kfashion_d2.evaluation.iou_f1",
     "kfashion_d2.evaluation.iou_f1_arrays",

@@ -1,11 +1,11 @@
 """
 COCO's AP and AR of boxes or masks, from arrays, one category at a time.
 
-faster-coco-eval does the work where it is installed (``pip install "kfashion_d2[coco]"``), pycocotools elsewhere; the
-numbers are the same. Categories do not touch each other in COCO's AP, so that taking one at a time changes nothing but
-the memory: dicts of one category exist at a time, not of all.
+faster-coco-eval does the work where it is installed (``pip install "kfashion_d2[coco]"``), pycocotools elsewhere, and
+our own matching above LARGE detections; the numbers are the same. Categories do not touch each other in COCO's AP, so
+that taking one at a time changes nothing but the memory: dicts of one category exist at a time, not of all.
 
-Shapes: T IoU thresholds, R recall thresholds, K categories, A area ranges, M limits of detections.
+Shapes: T = 10 IoU thresholds, K categories, A = 4 area ranges.
 """
 
 from __future__ import annotations
@@ -19,32 +19,52 @@ from typing import Any
 
 import numpy as np
 
+from .iou_f1_arrays import iou_f1_tables
 from .object_arrays import ObjectArrays
 
-__all__ = ["BACKENDS", "CocoTables", "coco_tables", "default_backend"]
+__all__ = ["BACKENDS", "LARGE", "CocoTables", "coco_tables", "default_backend"]
 
-BACKENDS = ("faster-coco-eval", "pycocotools")
+BACKENDS = ("faster-coco-eval", "pycocotools", "arrays")
 
-_SHAPE = {"iou": 10, "recall": 101, "areas": 4}
+LARGE = 500_000
+
+_LIMITS = (1, 10, 100)
 
 
 @dataclass
 class CocoTables:
     """
-    What a whole run of COCOeval leaves.
+    What COCO's numbers are means of; -1 where there is nothing to find.
 
     Attributes:
-        precision: float64 (T, R, K, A, M); -1 where there is nothing to find.
-        recall: float64 (T, K, A, M); -1 likewise.
+        ap: float64 (T, K, A), average precision over the 101 recall thresholds, with the last limit of detections.
+        recall: float64 (T, K, A), with the last limit.
+        recall_at: float64 (2, T, K), with the first and with the second limit, of all areas.
     """
 
-    precision: np.ndarray
+    ap: np.ndarray
     recall: np.ndarray
+    recall_at: np.ndarray
+
+    @classmethod
+    def empty(cls, num_categories: int) -> CocoTables:
+        shape = (10, num_categories, 4)
+        return cls(np.full(shape, -1.0), np.full(shape, -1.0), np.full((2, *shape[:2]), -1.0))
+
+    def put(self, categories: Sequence[int], other: CocoTables) -> None:
+        """Take what another has of some categories."""
+        self.ap[:, categories], self.recall[:, categories] = other.ap[:, categories], other.recall[:, categories]
+        self.recall_at[:, :, categories] = other.recall_at[:, :, categories]
+
+    @property
+    def precision(self) -> np.ndarray:
+        """float64 (T, 1, K, A, 1): as COCOeval has it, the mean over its recall thresholds in place of them."""
+        return self.ap[:, None, :, :, None]
 
     @property
     def eval(self) -> dict[str, np.ndarray]:
-        """The same under the names of COCOeval."""
-        return {"precision": self.precision, "recall": self.recall}
+        """What Detectron2 reads."""
+        return {"precision": self.precision}
 
     @property
     def stats(self) -> np.ndarray:
@@ -52,16 +72,14 @@ class CocoTables:
         float64 (12,), 0 to 1 or -1: AP, AP50, AP75, APs, APm, APl; AR with the three limits; ARs, ARm, ARl. All but
         the first two ARs are with the last limit.
         """
-        ap = self.precision[..., -1]
-        ar = self.recall[..., -1]
         return np.array(
             [
-                _mean(ap[..., 0]),
-                _mean(ap[0, ..., 0]),
-                _mean(ap[5, ..., 0]),
-                *(_mean(ap[..., area]) for area in (1, 2, 3)),
-                *(_mean(self.recall[:, :, 0, limit]) for limit in range(3)),
-                *(_mean(ar[..., area]) for area in (1, 2, 3)),
+                _mean(self.ap[..., 0]),
+                _mean(self.ap[0, :, 0]),
+                _mean(self.ap[5, :, 0]),
+                *(_mean(self.ap[..., area]) for area in (1, 2, 3)),
+                *(_mean(recall) for recall in self.recall_at),
+                *(_mean(self.recall[..., area]) for area in (0, 1, 2, 3)),
             ]
         )
 
@@ -71,13 +89,18 @@ def _mean(values: np.ndarray) -> float:
     return float(kept.mean()) if kept.size else -1.0
 
 
-def default_backend() -> str:
-    """The first of BACKENDS that is installed."""
+def default_backend(num_detections: int = 0, max_dets: Sequence[int] = _LIMITS) -> str:
+    """
+    faster-coco-eval where it is installed, or pycocotools; above LARGE detections "arrays", the matching of
+    :mod:`.iou_f1_arrays` without attributes, which takes seconds where the libraries take minutes.
+    """
+    if num_detections > LARGE and tuple(max_dets) == _LIMITS:
+        return "arrays"
     try:
         import faster_coco_eval  # noqa: F401
     except ImportError:  # absent, or built for another machine
-        return BACKENDS[1]
-    return BACKENDS[0]
+        return "pycocotools"
+    return "faster-coco-eval"
 
 
 def coco_tables(
@@ -98,34 +121,52 @@ def coco_tables(
         num_categories: K.
         max_dets: the three limits of detections an image and category, ascending.
         categories: evaluate only these; the others stay -1.
-        backend: one of BACKENDS; None: :func:`default_backend`.
+        backend: one of BACKENDS, all of which give the same numbers; None: :func:`default_backend`.
 
     Raises:
-        ValueError: there is no such backend, or not three limits.
+        ValueError: there is no such backend, not three limits, or other limits than 1, 10, 100 for "arrays".
     """
-    backend = backend or default_backend()
+    backend = backend or default_backend(len(dt), max_dets)
     if backend not in BACKENDS:
         raise ValueError(f"backend is {backend!r}; choose one of {', '.join(BACKENDS)}")
     if len(max_dets) != 3 or sorted(max_dets) != list(max_dets):
         raise ValueError(f"max_dets is {max_dets}; give three limits, ascending")
-    shape = (_SHAPE["iou"], num_categories, _SHAPE["areas"], len(max_dets))
-    tables = CocoTables(
-        precision=np.full((shape[0], _SHAPE["recall"], *shape[1:]), -1.0),
-        recall=np.full(shape, -1.0),
-    )
+    wanted = range(num_categories) if categories is None else sorted(set(categories))
+    if backend == "arrays":
+        return _from_arrays(gt, dt, num_categories, max_dets, wanted)
+    tables = CocoTables.empty(num_categories)
     gt_order, dt_order = (np.argsort(objects.categories, kind="stable") for objects in (gt, dt))
     bounds = np.arange(num_categories + 1)
     gt_starts = np.searchsorted(gt.categories[gt_order], bounds)
     dt_starts = np.searchsorted(dt.categories[dt_order], bounds)
-    for category in range(num_categories) if categories is None else categories:
+    for category in wanted:
         truth = gt.take(gt_order[gt_starts[category] : gt_starts[category + 1]])
         if not len(truth) or (truth.crowd is not None and truth.crowd.all()):
             continue  # nothing to find
         found = dt.take(_best(dt, dt_order[dt_starts[category] : dt_starts[category + 1]], max_dets[-1]))
         result = _evaluate(backend, truth, found, max_dets)
-        tables.precision[:, :, category] = result["precision"][:, :, 0]
-        tables.recall[:, category] = result["recall"][:, 0]
+        # All recall thresholds have a precision, or none has.
+        tables.ap[:, category] = result["precision"][:, :, 0, :, -1].mean(axis=1)
+        tables.recall[:, category] = result["recall"][:, 0, :, -1]
+        tables.recall_at[:, :, category] = result["recall"][:, 0, 0, :2].T
     return tables
+
+
+def _from_arrays(
+    gt: ObjectArrays, dt: ObjectArrays, num_categories: int, max_dets: Sequence[int], wanted: Sequence[int]
+) -> CocoTables:
+    if tuple(max_dets) != _LIMITS:
+        raise ValueError(f"max_dets is {max_dets}: the backend 'arrays' knows {_LIMITS} alone")
+    if len(wanted) < num_categories:
+        gt, dt = (objects.take(np.flatnonzero(np.isin(objects.categories, wanted))) for objects in (gt, dt))
+    found = iou_f1_tables(
+        gt, dt, num_categories=num_categories, num_attributes=0, with_attributes=np.zeros(num_categories, dtype=bool)
+    )
+    return CocoTables(
+        ap=np.nan_to_num(found.ap[:, :, :10, -1], nan=-1.0).transpose(2, 0, 1),
+        recall=np.nan_to_num(found.recall[:, :, :10, -1], nan=-1.0).transpose(2, 0, 1),
+        recall_at=np.nan_to_num(found.recall_at[:, :, :10, -1], nan=-1.0).transpose(0, 2, 1),
+    )
 
 
 def _best(dt: ObjectArrays, rows: np.ndarray, limit: int) -> np.ndarray:

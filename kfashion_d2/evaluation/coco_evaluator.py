@@ -62,8 +62,8 @@ class KFashionCOCOEvaluator(COCOEvaluator):
 
     - Where the ground truth has ignore regions (``iscrowd: 1``, garments of unknown category), each task is reported a
       second time without them, as ``<task>_no_ignore``: there, a detection of such a garment is a false one.
-    - faster-coco-eval computes the AP where it is installed, pycocotools elsewhere, one category at a time; see
-      :mod:`.coco_ap`.
+    - faster-coco-eval computes the AP where it is installed, pycocotools elsewhere, one category at a time, and with
+      very many detections our own matching; see :mod:`.coco_ap`.
     - Processes keep and gather arrays. The results depend neither on their number nor on the order of the images; an
       image seen twice counts once. ``coco_instances_results.json`` is written as ever, ``instances_predictions.pth``
       (the same once more) is not.
@@ -177,7 +177,8 @@ class KFashionCOCOEvaluator(COCOEvaluator):
             return self._results
         kept = None if img_ids is None else np.array([self._place_of[i] for i in img_ids], dtype=np.int64)
         tasks = self._tasks or (_TASKS if found.masks is not None else _TASKS[:1])
-        logger.info(f"Evaluating {len(found.scores):,} detections with {default_backend()} ...")
+        backend = default_backend(len(found.scores), self._max_dets_per_image)
+        logger.info(f"Evaluating {len(found.scores):,} detections with {backend} ...")
         for task in sorted(tasks):
             self._evaluate_task(found, task, kept)
         plain = [(task, metrics) for task, metrics in self._results.items() if not task.endswith("_no_ignore")]
@@ -202,8 +203,7 @@ class KFashionCOCOEvaluator(COCOEvaluator):
             return
         changed = np.unique(gt.categories[gt.crowd])
         again = coco_tables(gt.take(np.flatnonzero(~gt.crowd)), dt, categories=changed.tolist(), **options)
-        tables.precision[:, :, changed] = again.precision[:, :, changed]
-        tables.recall[:, changed] = again.recall[:, changed]
+        tables.put(changed.tolist(), again)
         logger.info("The same without ignore regions:")
         self._results[f"{task}_no_ignore"] = self._derive_coco_results(tables, task, class_names=class_names)
 

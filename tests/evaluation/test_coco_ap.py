@@ -9,7 +9,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from kfashion_d2.evaluation import ObjectArrays, coco_tables
-from kfashion_d2.evaluation.coco_ap import BACKENDS, default_backend
+from kfashion_d2.evaluation.coco_ap import BACKENDS, LARGE, default_backend
 from kfashion_d2.evaluation.object_arrays import Masks, to_rle
 from tests.evaluation.drawn_coco import drawn_coco
 
@@ -63,7 +63,7 @@ def backend(request):
 @pytest.mark.parametrize("iou_type", ["bbox", "segm"])
 @pytest.mark.parametrize("max_dets", [[1, 10, 100], [1, 2, 3]])
 @pytest.mark.parametrize("seed, grid", [(0, None), (1, 20)])
-def test_category_by_category_equals_one_run_of_pycocotools(backend, iou_type, max_dets, seed, grid):
+def test_every_backend_equals_one_run_of_pycocotools(backend, iou_type, max_dets, seed, grid):
     # Category 3 has detections alone, 4 ground truth alone, 5 nothing; some images are empty.
     gt, dt = drawn_coco(seed, images=25, categories=NUM_CATEGORIES, used=(0, 1, 2, 3, 4), crowd=0.25, grid=grid)
     gt["annotations"] = [a for a in gt["annotations"] if a["category_id"] != 3]
@@ -76,11 +76,20 @@ def test_category_by_category_equals_one_run_of_pycocotools(backend, iou_type, m
     if iou_type == "segm":
         for result in dt:
             del result["bbox"]
+    if backend == "arrays" and max_dets != [1, 10, 100]:
+        with pytest.raises(ValueError, match="knows"):
+            coco_tables(*arrays, NUM_CATEGORIES, max_dets=max_dets, backend=backend)
+        return
     tables = coco_tables(*arrays, NUM_CATEGORIES, max_dets=max_dets, backend=backend)
     peer = whole_run(gt, dt, iou_type, max_dets)
-    np.testing.assert_allclose(tables.eval["precision"], peer.eval["precision"], rtol=0, atol=1e-12)
-    np.testing.assert_allclose(tables.eval["recall"], peer.eval["recall"], rtol=0, atol=1e-12)
-    assert (tables.precision[:, :, 3] == -1).all() and (tables.precision[:, :, 4, 0] == 0).all()
+    precision, recall = peer.eval["precision"], peer.eval["recall"]
+    np.testing.assert_allclose(tables.ap, precision[..., -1].mean(axis=1), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(tables.recall, recall[..., -1], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(tables.recall_at, recall[:, :, 0, :2].transpose(2, 0, 1), rtol=0, atol=1e-12)
+    assert (tables.ap[:, 3] == -1).all() and (tables.ap[:, 4, 0] == 0).all()
+    some = coco_tables(*arrays, NUM_CATEGORIES, max_dets=max_dets, backend=backend, categories=[2])
+    np.testing.assert_array_equal(some.ap[:, 2], tables.ap[:, 2])
+    assert (some.ap[:, :2] == -1).all()
     if max_dets == [1, 10, 100]:
         np.testing.assert_allclose(tables.stats, peer.stats, rtol=0, atol=1e-12)
 
@@ -111,11 +120,13 @@ def test_without_the_library_pycocotools_does_it(monkeypatch):
     with pytest.raises(ImportError):
         import faster_coco_eval  # noqa: F401
     assert default_backend() == "pycocotools"
+    assert default_backend(LARGE + 1) == "arrays"
+    assert default_backend(LARGE + 1, (1, 10, 300)) == "pycocotools"
 
 
 def test_mistakes_are_named():
     gt, dt = as_arrays(*drawn_coco(0, images=2), "bbox")
-    with pytest.raises(ValueError, match="backend is 'fast'; choose one of faster-coco-eval, pycocotools"):
+    with pytest.raises(ValueError, match="backend is 'fast'; choose one of faster-coco-eval, pycocotools, arrays"):
         coco_tables(gt, dt, NUM_CATEGORIES, backend="fast")
     with pytest.raises(ValueError, match="three limits, ascending"):
         coco_tables(gt, dt, NUM_CATEGORIES, max_dets=[100])

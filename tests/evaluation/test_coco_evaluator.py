@@ -143,6 +143,16 @@ def test_results_depend_neither_on_processes_nor_on_order(demo, monkeypatch, tmp
     assert files[0] == files[1]
 
 
+def test_very_many_detections_give_the_same(demo, monkeypatch):
+    inputs, outputs = drawn_outputs(demo)
+    few = evaluated(KFashionCOCOEvaluator(demo), inputs, outputs)
+    monkeypatch.setattr("kfashion_d2.evaluation.coco_ap.LARGE", 0)
+    many = evaluated(KFashionCOCOEvaluator(demo), inputs, outputs)
+    assert set(few) == {"bbox", "segm", "bbox_no_ignore", "segm_no_ignore"}
+    for task, metrics in few.items():
+        assert many[task] == pytest.approx(metrics, abs=1e-9), task
+
+
 def test_some_images_only(demo):
     inputs, outputs = drawn_outputs(demo)
     evaluator, peer = KFashionCOCOEvaluator(demo, ("bbox",)), COCOEvaluator(demo, ("bbox",), use_fast_impl=False)

