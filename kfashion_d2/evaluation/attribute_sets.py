@@ -9,11 +9,12 @@ Shapes: N objects, L labels of the schema. Sets are packed bits, uint8 (N, ceil(
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from ..schema import AttributeSchema
+from .attribute_metrics import threshold_row
 from .object_arrays import pack_multi_hot
 
 __all__ = ["answer_sets", "label_sets"]
@@ -27,7 +28,7 @@ def label_sets(targets: np.ndarray) -> np.ndarray:
 
 
 def answer_sets(
-    scores: np.ndarray, schema: AttributeSchema, threshold: float | Mapping[str, float] | np.ndarray = 0.5
+    scores: np.ndarray, schema: AttributeSchema, threshold: float | Mapping[str, float | Sequence[float]] = 0.5
 ) -> np.ndarray:
     """
     ``pred_attributes`` -> the sets of the answers: of a single-label group the label of the best score, none where all
@@ -36,8 +37,7 @@ def answer_sets(
     Args:
         scores: float (N, L), 0 to 1.
         schema: the groups of the L columns.
-        threshold: the least score of a multi-label answer: one number, one for each group (0.5 where a group is not
-            named), or float (L,).
+        threshold: the least score of a multi-label answer; see :func:`~.attribute_metrics.threshold_row`.
 
     Returns:
         uint8 (N, ceil(L / 8)).
@@ -49,16 +49,11 @@ def answer_sets(
         raise ValueError(
             f"scores {scores.shape} must be (N, {schema.num_labels}), the labels of schema {schema.name!r}"
         )
-    least = np.full(schema.num_labels, 0.5)
-    if isinstance(threshold, Mapping):
-        for name, value in threshold.items():
-            least[schema.slice(name)] = value
-    else:
-        least[:] = threshold
+    least = threshold_row(threshold, schema).astype(scores.dtype if scores.dtype.kind == "f" else np.float64)
     packed = np.zeros((len(scores), (schema.num_labels + 7) // 8), dtype=np.uint8)
     for start in range(0, len(scores), _BLOCK):
-        block = scores[start : start + _BLOCK].astype(np.float32)
-        answers = block >= least.astype(scores.dtype if scores.dtype.kind == "f" else np.float64)
+        block = scores[start : start + _BLOCK]
+        answers = block >= least
         for group in schema.groups:
             if group.is_single:
                 columns = schema.slice(group.name)

@@ -150,7 +150,7 @@ class KFashionCOCOEvaluator(COCOEvaluator):
     def evaluate(self, img_ids: Collection[Any] | None = None) -> Mapping[str, Mapping[str, float]]:
         """
         Args:
-            img_ids: the images to evaluate; all of the dataset by default.
+            img_ids: the images to evaluate; those that were processed by default.
 
         Returns:
             ``{"bbox": {"AP": ..., "AP50": ..., "AP-<class>": ...}, "bbox_no_ignore": ...}``, per cent, NaN where there
@@ -175,7 +175,7 @@ class KFashionCOCOEvaluator(COCOEvaluator):
         if not self._do_evaluation:
             logger.info("Annotations are not available for evaluation.")
             return self._results
-        kept = None if img_ids is None else np.array([self._place_of[i] for i in img_ids], dtype=np.int64)
+        kept = found.images if img_ids is None else np.array([self._place_of[i] for i in img_ids], dtype=np.int64)
         tasks = self._tasks or (_TASKS if found.masks is not None else _TASKS[:1])
         backend = default_backend(len(found.scores), self._max_dets_per_image)
         logger.info(f"Evaluating {len(found.scores):,} detections with {backend} ...")
@@ -185,12 +185,11 @@ class KFashionCOCOEvaluator(COCOEvaluator):
         others = [item for item in self._results.items() if item not in plain]
         return OrderedDict((task, dict(metrics)) for task, metrics in [*plain, *others])
 
-    def _evaluate_task(self, found: _Detections, task: str, kept: np.ndarray | None) -> None:
+    def _evaluate_task(self, found: _Detections, task: str, kept: np.ndarray) -> None:
         class_names = self._metadata.get("thing_classes")
         gt, dt = self._ground_truth(task), self._as_objects(found, task)
-        if kept is not None:
-            gt, dt = (objects.take(np.flatnonzero(np.isin(objects.images, kept))) for objects in (gt, dt))
-        has_ignored = bool(gt.crowd.any())
+        has_ignored = bool(gt.crowd.any())  # of all images, so that the names do not depend on those that were seen
+        gt, dt = (_of_images(objects, kept) for objects in (gt, dt))
         if not len(dt):
             self._results[task] = self._derive_coco_results(None, task, class_names=class_names)
             if has_ignored:
@@ -273,3 +272,8 @@ class KFashionCOCOEvaluator(COCOEvaluator):
                     rle = found.masks[row]
                     result["segmentation"] = {"size": rle["size"], "counts": rle["counts"].decode()}
             yield chunk
+
+
+def _of_images(objects: ObjectArrays, images: np.ndarray) -> ObjectArrays:
+    mine = np.isin(objects.images, images)
+    return objects if mine.all() else objects.take(np.flatnonzero(mine))

@@ -26,8 +26,8 @@ def test_answers_by_hand(monkeypatch):
     assert np.argwhere(found).tolist() == [[0, fit.start + 4], [0, prints.start + 1], [2, prints.start]]
     lower = bits(answer_sets(scores, schema, {"print": 0.35}), schema)
     assert np.flatnonzero(lower[0]).tolist() == [fit.start + 4, prints.start + 1, prints.start + 3]
-    row = np.full(schema.num_labels, 0.95)
-    assert bits(answer_sets(scores, schema, row), schema).sum() == 1
+    each = {"print": [0.95] * (prints.stop - prints.start)}
+    assert bits(answer_sets(scores, schema, each), schema).sum() == 1
     with pytest.raises(ValueError, match=r"scores \(3, 4\) must be"):
         answer_sets(scores[:, :4], schema)
 
