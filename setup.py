@@ -29,7 +29,7 @@ def version() -> str:
     return found[1]
 
 
-COCO = ["faster-coco-eval>=1.7"]  # COCO AP, faster; pycocotools without it
+COCO = ["faster-coco-eval>=1.8"]  # COCO AP, faster; pycocotools without it
 SPLITS = ["imagehash>=4.3", "scipy>=1.10"]  # tools/split_data.py
 FACES = ["scikit-image>=0.22"]  # tools/analyze_data.py --blur-faces
 KOREAN = ["koreanize-matplotlib>=0.1.1"]  # only for its NanumGothic font files; it is never imported
