@@ -29,6 +29,7 @@ def version() -> str:
     return found[1]
 
 
+COCO = ["faster-coco-eval>=1.8"]  # COCO AP, faster; pycocotools without it
 SPLITS = ["imagehash>=4.3", "scipy>=1.10"]  # tools/split_data.py
 FACES = ["scikit-image>=0.22"]  # tools/analyze_data.py --blur-faces
 KOREAN = ["koreanize-matplotlib>=0.1.1"]  # only for its NanumGothic font files; it is never imported
@@ -64,14 +65,20 @@ setup(
         "termcolor>=1.1",
     ],
     extras_require={
+        "coco": COCO,
         "faces": FACES,
+        "fuzz": [
+            "atheris>=2.3"
+        ],  # tools/fuzz.py; ready-made for Linux alone, so neither in dev nor in requirements.txt
         "korean": KOREAN,
         "splits": SPLITS,
         "vit": ["timm>=0.9"],
         "dev": [
+            *COCO,
             *FACES,
             *KOREAN,
             *SPLITS,
+            "fashionpedia>=1.1",
             "pandas>=2.0",
             "pytest>=8",
             "hypothesis>=6.100",

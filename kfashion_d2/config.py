@@ -95,6 +95,26 @@ def add_kfashion_config(cfg: CN) -> None:
     # Between groups: fixed (GROUP_WEIGHTS), or uncertainty (arXiv 1705.07115: learned weights, times GROUP_WEIGHTS).
     cfg.MODEL.ROI_ATTRIBUTE_HEAD.LOSS.BALANCE = "fixed"
 
+    # ---------------------------------------------------------------- image style (META_ARCHITECTURE AttributeRCNN)
+    cfg.MODEL.STYLE_HEAD = CN()
+    # Feature maps whose mean over the image the head reads. Empty: those of ROI_HEADS.IN_FEATURES.
+    cfg.MODEL.STYLE_HEAD.IN_FEATURES = []
+    # Fully connected layers before the last linear ones; may be 0.
+    cfg.MODEL.STYLE_HEAD.NUM_FC = 1
+    cfg.MODEL.STYLE_HEAD.FC_DIM = 512
+    # Predict the sub-style, too. Images without one do not train it.
+    cfg.MODEL.STYLE_HEAD.SUB_STYLE = True
+    # Multiplier of the head's losses.
+    cfg.MODEL.STYLE_HEAD.LOSS_WEIGHT = 1.0
+    # Multiplier of the gradient that the head sends into the backbone. 0: the head learns from the detector's features,
+    # and the detector nothing from the head.
+    cfg.MODEL.STYLE_HEAD.GRADIENT_SCALE = 1.0
+    # cross_entropy, or logit_adjusted (arXiv 2007.07314) with the training set's prior and TAU.
+    cfg.MODEL.STYLE_HEAD.LOSS = "cross_entropy"
+    cfg.MODEL.STYLE_HEAD.TAU = 1.0
+    # Share of a target that is spread over all styles.
+    cfg.MODEL.STYLE_HEAD.LABEL_SMOOTHING = 0.0
+
     # ---------------------------------------------------------------- the ViT backbone (build_vitdet_b_backbone)
     cfg.MODEL.VIT = CN()
     # Side, in pixels, of the square that pictures are padded to; no picture may be larger.
@@ -116,6 +136,9 @@ def add_kfashion_config(cfg: CN) -> None:
     cfg.INPUT.COLOR_GROUPS = ["color", "sub_color"]
     # Groups that a crop makes unknown when it cuts the garment.
     cfg.INPUT.CROP.LENGTH_GROUPS = ["length", "sleeve_length"]
+    # At most so many images of a split are evaluated while a model trains (TEST.EVAL_PERIOD), always the same ones,
+    # evenly spread; 0: all. train_net.py --eval-only and evaluate.py look at all.
+    cfg.TEST.MAX_EVAL_IMAGES = 0
     cfg.TEST.ATTRIBUTES = CN()
     # A detection stands for a garment from this IoU on.
     cfg.TEST.ATTRIBUTES.IOU_THRESHOLD = 0.5

@@ -21,7 +21,7 @@ from .config import get_config_file
 from .data import convert_dataset, make_demo_data
 from .engine import Trainer, setup_config
 from .predictor import KFashionPredictor
-from .visualization import draw_comparison, plot_training_curve, write_demo_page
+from .visualization import draw_comparison, plot_training_curve, styles_from_record, write_demo_page
 
 __all__ = ["run_demo"]
 
@@ -53,7 +53,8 @@ def run_demo(
         opts: KEY VALUE pairs over the config.
 
     Returns:
-        dict: what `metrics.json` holds: "bbox", "attributes", "attributes_gt_boxes".
+        dict: what `metrics.json` holds: "bbox", "attributes", "attributes_gt_boxes"; "style" and "sub_style" of a
+        model that predicts them.
 
     Raises:
         ValueError: `output` holds something else than a demo.
@@ -121,8 +122,16 @@ def _draw(cfg, folder: Path, count: int) -> list[Path]:
     for index in with_garments[np.linspace(0, len(with_garments) - 1, min(count, len(with_garments))).astype(int)]:
         record = dataset[index]
         image = read_image(record["file_name"], format="BGR")
-        found = predictor(image)["instances"]
-        picture = draw_comparison(image[:, :, ::-1], record["annotations"], found, schema, classes)
+        result = predictor(image)
+        picture = draw_comparison(
+            image[:, :, ::-1],
+            record["annotations"],
+            result["instances"],
+            schema,
+            classes,
+            true_styles=styles_from_record(record, schema),
+            predicted_styles=predictor.styles(result),
+        )
         path = folder / f"{record['image_id']}.jpg"
         cv2.imwrite(str(path), picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
         paths.append(path)

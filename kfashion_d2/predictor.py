@@ -23,11 +23,12 @@ from tqdm import tqdm
 
 from .checkpoint import KFashionCheckpointer
 from .config import check_num_classes, use_available_device
-from .schema import AttributeSchema
+from .schema import AttributeSchema, Label
 from .visualization.dataset import save_picture
 from .visualization.drawing import draw_instances
 from .visualization.fonts import resolve_language
-from .visualization.garment import garments_from_instances
+from .visualization.garment import garments_from_instances, plain_labels
+from .visualization.style import styles_from_output
 
 __all__ = ["IMAGE_SUFFIXES", "KFashionPredictor", "PredictionRun", "find_images", "predict_files"]
 
@@ -53,21 +54,30 @@ class KFashionPredictor:
             print(garment["class"], garment["attributes"]["color"])
     """
 
-    def __init__(self, cfg: CfgNode, *, attribute_threshold: float | Mapping[str, float] = 0.5, top_k: int = 1):
+    def __init__(
+        self,
+        cfg: CfgNode,
+        *,
+        attribute_threshold: float | Mapping[str, float] = 0.5,
+        top_k: int = 1,
+        style_top_k: int = 3,
+    ):
         """
         Args:
             cfg: of the trained model; ``MODEL.WEIGHTS`` is its checkpoint, ``MODEL.ROI_HEADS.SCORE_THRESH_TEST`` the
                 least score of a garment.
             attribute_threshold: the least score of a multi-label group's label; one number, or one for each group.
             top_k: how many labels of a single-label group.
+            style_top_k: how many styles, of a model that predicts them.
 
         Raises:
             FileNotFoundError: there are no weights there.
             ValueError: no weights are named, they were made with another schema, NUM_CLASSES disagrees with
-                ``DATASETS.KFASHION.CLASSES``, or `top_k` is below 1.
+                ``DATASETS.KFASHION.CLASSES``, or `top_k` or `style_top_k` is below 1.
         """
-        if top_k < 1:
-            raise ValueError(f"top_k={top_k}: ask for at least one label")
+        for name, number in (("top_k", top_k), ("style_top_k", style_top_k)):
+            if number < 1:
+                raise ValueError(f"{name}={number}: ask for at least one label")
         cfg = cfg.clone()
         cfg.defrost()
         use_available_device(cfg)
@@ -81,6 +91,7 @@ class KFashionPredictor:
             raise FileNotFoundError(f"MODEL.WEIGHTS {weights}: no such file")
         self.attribute_threshold = attribute_threshold
         self.top_k = top_k
+        self.style_top_k = style_top_k
         self.input_format = cfg.INPUT.FORMAT
         self.augmentation = T.ResizeShortestEdge([cfg.INPUT.MIN_SIZE_TEST] * 2, cfg.INPUT.MAX_SIZE_TEST)
         self.model = build_model(cfg).eval()
@@ -96,7 +107,10 @@ class KFashionPredictor:
             dict:
                 "instances": Instances on the CPU, at the image's size, best first, with `pred_boxes`, `scores`,
                 `pred_classes`, `pred_attributes` float (N, L), and `pred_masks` bool (N, H, W) of a model with masks;
-                "garments": the same as N plain dicts, see :meth:`Garment.to_dict`.
+                "garments": the same as N plain dicts, see :meth:`Garment.to_dict`;
+                and of a model that predicts styles (:class:`AttributeRCNN`) "style_scores", float (S,) on the CPU, and
+                "style", the `style_top_k` best as plain dicts of "label", "korean" and "score"; likewise
+                "sub_style_scores" and "sub_style".
 
         Raises:
             ValueError: the array is not a picture.
@@ -115,7 +129,17 @@ class KFashionPredictor:
         garments = garments_from_instances(
             instances, self.schema, self.class_names, threshold=self.attribute_threshold, top_k=self.top_k
         )
-        return {"instances": instances, "garments": [garment.to_dict() for garment in garments]}
+        scores = {name: value.cpu() for name, value in output.items() if name != "instances"}
+        return {
+            "instances": instances,
+            "garments": [garment.to_dict() for garment in garments],
+            **scores,
+            **{name: plain_labels(labels) for name, labels in self.styles(scores).items()},
+        }
+
+    def styles(self, result: Mapping[str, Any]) -> dict[str, list[tuple[Label, float]]]:
+        """The styles of a result as labels, as :func:`draw_instances` takes them; empty where none are predicted."""
+        return styles_from_output(result, self.schema, self.style_top_k)
 
 
 class PredictionRun(NamedTuple):
@@ -173,7 +197,8 @@ def predict_files(
     """
     Predict on image files: a picture of each (its stem, ``.png`` for PNG files, else ``.jpg``), and
     ``predictions.json``, a list of ``{"file_name", "picture", "height", "width", "garments"}``, boxes in the pixels of
-    the file. A file that cannot be read is reported and left out.
+    the file, with "style" and "sub_style" of a model that predicts them. A file that cannot be read is reported and
+    left out.
 
     Args:
         output: a folder; made where it is not there.
@@ -209,11 +234,13 @@ def predict_files(
             language=language,
             threshold=predictor.attribute_threshold,
             top_k=predictor.top_k,
+            styles=predictor.styles(result),
         )
         save_picture(picture, target)
         height, width = image.shape[:2]
-        entry = {"file_name": str(file), "picture": target.name, "height": height, "width": width}
-        predictions.append({**entry, "garments": result["garments"]})
+        entry: dict[str, Any] = {"file_name": str(file), "picture": target.name, "height": height, "width": width}
+        entry.update((name, result[name]) for name in ("style", "sub_style", "garments") if name in result)
+        predictions.append(entry)
     text = json.dumps(predictions, ensure_ascii=False, indent=1, allow_nan=False)
     (output / "predictions.json").write_text(text + "\n", encoding="utf-8")
     return PredictionRun(predictions, broken)

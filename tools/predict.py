@@ -1,6 +1,7 @@
 #!/usr/bin/env python
 """
-Find the garments of images, with their attributes: a picture of each, and predictions.json.
+Find the garments of images, with their attributes, and the styles of a model that knows them: a picture of each, and
+predictions.json.
 
     python tools/predict.py --config-file configs/attribute_rcnn_R_50_FPN_1x.yaml --input photos/ more/*.jpg \\
         --output output/predictions --language ko MODEL.WEIGHTS output/r50/model_final.pth
@@ -31,6 +32,9 @@ def main():
         help="least score of a material, print or detail (default: 0.5)",
     )
     parser.add_argument("--top-k", type=int, default=1, help="labels of a color, length, ... (default: 1)")
+    parser.add_argument(
+        "--style-top-k", type=int, default=3, help="styles of an image, if the model knows them (default: 3)"
+    )
     parser.add_argument("opts", nargs="*", help="KEY VALUE pairs over the config; not right behind --input's files")
     args = parser.parse_intermixed_args()
     for name in ("detectron2", "fvcore", "kfashion_d2"):
@@ -39,7 +43,9 @@ def main():
         cfg = setup_config(args.config_file, args.opts, register=False)
         cfg.MODEL.ROI_HEADS.SCORE_THRESH_TEST = args.score_threshold
         files = find_images(args.input)
-        predictor = KFashionPredictor(cfg, attribute_threshold=args.attribute_threshold, top_k=args.top_k)
+        predictor = KFashionPredictor(
+            cfg, attribute_threshold=args.attribute_threshold, top_k=args.top_k, style_top_k=args.style_top_k
+        )
         run = predict_files(predictor, files, args.output, language=args.language)
     except (ValueError, OSError) as error:
         sys.exit(f"predict.py: error: {error}")

@@ -26,6 +26,8 @@ def setup(args):
         sys.exit(f"train_net.py: error: {error}")
     if args.num_cpus:
         cfg.MODEL.DEVICE = "cpu"
+    if args.eval_only:
+        cfg.TEST.MAX_EVAL_IMAGES = 0
     cfg.freeze()
     default_setup(cfg, args)
     # default_setup logs for detectron2 and fvcore alone.

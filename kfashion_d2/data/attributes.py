@@ -23,11 +23,14 @@ def find_value(entry: Any, key: str) -> Any:
 
 def is_given(value: Any) -> bool:
     """Whether a label's value says anything: an empty list or text says as much as a missing key."""
-    if isinstance(value, str):
-        return bool(normalize_text(value))
-    if isinstance(value, list):
-        return any(map(is_given, value))
-    return value is not None and value != {}
+    waiting = [value]  # no recursion: a file may nest deeper than Python's stack
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, list):
+            waiting += value
+        elif normalize_text(value) if isinstance(value, str) else value is not None and value != {}:
+            return True
+    return False
 
 
 def parse_category(labels: dict[str, Any], part: str, schema: AttributeSchema, notes: list[Note]) -> int:

@@ -81,6 +81,10 @@ def convert_dataset(
     with garbage_collector_off():
         index = find_sources(root, split, skip=output)
     logger.info("Found in %s:\n%s", root, index.describe())
+    if strict:
+        for note in index.notes:
+            if note.of == "archives":  # what it holds is missing, and nobody can say how much that is
+                raise RefusedError(f"{note.path}: {note.reason}")
     output.mkdir(parents=True, exist_ok=True)
     converters = {
         name: ShardConverter(root, output / f".{name}.partial", index.archives, schema, labels_only, check_images)

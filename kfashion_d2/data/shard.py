@@ -71,12 +71,22 @@ class ShardResult:
 
 
 def problem_line(split: str, path: str, problem: Problem) -> str:
-    """A line of problems.jsonl."""
+    """A line of problems.jsonl, which any JSON parser reads."""
     entry = {"split": split, "path": path, **problem._asdict()}
     try:
-        return json.dumps(entry, allow_nan=False, default=str) + "\n"
-    except (ValueError, RecursionError):  # NaN and infinity are no JSON
-        return json.dumps({**entry, "value": str(problem.value)}) + "\n"
+        line = json.dumps(entry, allow_nan=False, default=str)
+        orjson.loads(line)
+    except (ValueError, RecursionError):  # NaN, numbers beyond a double, halves of surrogate pairs, deep nesting
+        key = problem.key.encode("utf-8", "backslashreplace").decode()
+        line = json.dumps({**entry, "key": key, "value": _shown(problem.value)})
+    return line + "\n"
+
+
+def _shown(value: Any) -> str:
+    try:
+        return repr(value)
+    except (ValueError, RecursionError):
+        return "too long or too deep to show"
 
 
 def _dropped(reason: str, image: str, parts: list[str]) -> list[Problem]:

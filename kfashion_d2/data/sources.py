@@ -148,7 +148,13 @@ def find_sources(root: Path, default_split: str | None = None, skip: Path | None
 
 def _walk(root: Path, skip: Path | None) -> Iterator[tuple[str, list[str]]]:
     """Each folder, relative to the root, with its files, in a fixed order."""
-    for folder, folders, files in os.walk(root):
+    seen = set()
+    for folder, folders, files in os.walk(root, followlinks=True):  # splits on several disks are linked together
+        stat = os.stat(folder)
+        if (stat.st_dev, stat.st_ino) in seen:  # a link back, or a folder reached twice
+            folders.clear()
+            continue
+        seen.add((stat.st_dev, stat.st_ino))
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "__MACOSX")
         if skip is not None:
             folders[:] = [name for name in folders if Path(folder, name) != skip]
@@ -227,4 +233,5 @@ def _folder_of(folder: str, default_split: str) -> Folder:
 
 
 def _split_named(name: str) -> str | None:
-    return SPLITS.get(normalize_text(name.removesuffix(".zip")))
+    """AI Hub numbers the folders of some releases: "1.Training"."""
+    return SPLITS.get(normalize_text(name.removesuffix(".zip")).lstrip("0123456789.-_ "))

@@ -14,7 +14,7 @@ import numpy as np
 from ..schema import CATEGORY_GROUP, UNKNOWN, AttributeSchema
 from .store import KFashionDataset
 
-__all__ = ["class_ids", "garment_labels", "has_file", "image_labels", "label_counts"]
+__all__ = ["class_ids", "garment_labels", "has_file", "image_labels", "label_counts", "style_counts"]
 
 
 def class_ids(dataset: KFashionDataset, shard: Any) -> np.ndarray:
@@ -75,6 +75,13 @@ def label_counts(dataset: KFashionDataset, schema: AttributeSchema) -> tuple[np.
             np.add.at(yes, (classes[garments], columns.start + labels), 1)
             known[:, columns] += np.bincount(classes[is_known] % (num_classes + 1), minlength=num_classes + 1)[:, None]
     return yes, known
+
+
+def style_counts(dataset: KFashionDataset) -> np.ndarray:
+    """int64 (2, S): images with a garment, of each style and of each sub-style; an unknown one counts nowhere."""
+    size, seen = len(dataset.schema.styles), dataset.num_garments > 0
+    columns = [dataset.column(name)[seen] for name in ("style", "sub_style")]
+    return np.stack([np.bincount(column[column >= 0], minlength=size) for column in columns])
 
 
 def image_labels(dataset: KFashionDataset, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:

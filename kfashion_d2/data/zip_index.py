@@ -83,7 +83,8 @@ def read_zip_index(path: str | Path) -> Iterator[ZipEntry]:
 def read_zip_chunks(path: str | Path) -> Iterator[tuple[pa.LargeStringArray, np.ndarray]]:
     """
     The entries of an archive, folders left out, in the order of its table of contents. A name without the UTF-8 flag
-    is UTF-8 where it decodes as that, as of a tool that forgot the flag, else cp949, as of Korean Windows.
+    is UTF-8 where it decodes as that, as of a tool that forgot the flag, else cp949, as of Korean Windows; where it
+    decodes as both, whichever gives Hangul.
 
     Yields:
         names: n of them, at most CHUNK.
@@ -112,8 +113,11 @@ def _find_directory(file, size: int) -> tuple[int, int, int, int]:
     tail_size = min(size, _END.size + MAX_COMMENT)
     file.seek(size - tail_size)
     tail = file.read(tail_size)
-    at = tail.rfind(b"PK\5\6")
-    if at < 0 or at + _END.size > len(tail):
+    ends = [found.start() for found in re.finditer(b"PK\5\6", tail) if found.start() + _END.size <= len(tail)]
+    # The one whose comment ends the file; where something was put behind the archive, the last.
+    whole = [at for at in ends if at + _END.size + _END.unpack_from(tail, at)[-1] == len(tail)]
+    at = (whole or ends or [-1])[-1]
+    if at < 0:
         raise ZipIndexError("it has no zip table of contents: it is cut off, or no zip file")
     _, disk, first_disk, _, count, length, start, _ = _END.unpack_from(tail, at)
     end = size - tail_size + at
@@ -201,7 +205,7 @@ def _zip64(extra: bytes, size: int, compressed: int, offset: int) -> tuple[int, 
 
 def _decode(raw: bytes, flags: int) -> str:
     try:
-        return raw.decode("utf-8")
+        name = raw.decode("utf-8")
     except UnicodeDecodeError:
         return raw.decode("utf-8" if flags & _UTF8 else "cp949", errors="replace")
 

@@ -78,6 +78,9 @@ class _OpenFile:
         stat = os.fstat(self.fd)
         self.size, self.mtime_ns = stat.st_size, stat.st_mtime_ns
 
+    def is_as_at(self, place: ZipPlace) -> bool:
+        return (self.size, self.mtime_ns) == (place.zip_size, place.zip_mtime_ns)
+
     def __del__(self) -> None:
         if hasattr(self, "fd"):
             os.close(self.fd)
@@ -99,8 +102,10 @@ def read_entry(path: str, place: ZipPlace) -> bytes:
         OSError: the archive cannot be read.
     """
     file = _open(path)
-    if (file.size, file.mtime_ns) != (place.zip_size, place.zip_mtime_ns):
+    if not file.is_as_at(place):  # it may be an older file of this name that is still open
         _open.cache_clear()
+        file = _open(path)
+    if not file.is_as_at(place):
         raise ZipChangedError(
             f"{path} changed since the conversion: it had {place.zip_size} bytes and now has {file.size}, modified "
             f"{place.zip_mtime_ns} and now {file.mtime_ns} (ns). Convert the data again"

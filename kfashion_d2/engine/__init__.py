@@ -2,8 +2,14 @@
 
 from .._lazy import lazy_exports
 
-__all__ = ["Trainer", "register_from_config", "setup_config"]
+__all__ = ["Trainer", "predict_dataset", "register_from_config", "setup_config"]
 
 __getattr__, __dir__ = lazy_exports(
-    __name__, {"Trainer": ".trainer", "register_from_config": ".setup", "setup_config": ".setup"}
+    __name__,
+    {
+        "Trainer": ".trainer",
+        "predict_dataset": ".evaluation",
+        "register_from_config": ".setup",
+        "setup_config": ".setup",
+    },
 )

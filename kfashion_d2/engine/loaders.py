@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from .. import _needs_detectron2  # noqa: F401  # isort: skip
 
+import logging
+
 import numpy as np
 from detectron2.config import CfgNode
 from detectron2.data import (
+    DatasetCatalog,
     build_detection_test_loader,
     build_detection_train_loader,
     get_detection_dataset_dicts,
@@ -19,6 +22,8 @@ from ..data.sampling import AttributeRepeatFactorSampler, repeat_factors
 from ..data.statistics import image_labels
 
 __all__ = ["build_test_loader", "build_train_loader"]
+
+logger = logging.getLogger(__name__)
 
 
 def without_empty_images(dataset: Dataset) -> Dataset:
@@ -103,6 +108,21 @@ def build_train_loader(cfg: CfgNode):
     )
 
 
+def spread_indices(size: int, limit: int) -> np.ndarray:
+    """int64: `limit` of `size` places, evenly spread and always the same; all where the limit is 0 or not below."""
+    return np.arange(size) if not 0 < limit < size else np.arange(limit) * size // limit
+
+
 def build_test_loader(cfg: CfgNode, dataset_name: str):
-    """Every image once, in order; a broken one is an error with its name."""
-    return build_detection_test_loader(cfg, dataset_name, mapper=AttributeDatasetMapper(cfg, is_train=False))
+    """
+    Every image once, in order, or the ``TEST.MAX_EVAL_IMAGES`` of :func:`spread_indices`; a broken one is an error with
+    its name.
+    """
+    mapper = AttributeDatasetMapper(cfg, is_train=False)
+    size = len(DatasetCatalog.get(dataset_name))
+    indices = spread_indices(size, cfg.TEST.MAX_EVAL_IMAGES)
+    if len(indices) == size:
+        return build_detection_test_loader(cfg, dataset_name, mapper=mapper)
+    logger.info("%s: %d of %d images are evaluated (TEST.MAX_EVAL_IMAGES)", dataset_name, len(indices), size)
+    some = Subset(DatasetCatalog.get(dataset_name), indices.tolist())
+    return build_detection_test_loader(some, mapper=mapper, num_workers=cfg.DATALOADER.NUM_WORKERS)

@@ -15,6 +15,7 @@ import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.engine import DefaultTrainer, create_ddp_model
 from detectron2.evaluation import DatasetEvaluators
+from detectron2.modeling import META_ARCH_REGISTRY
 from detectron2.modeling.backbone.vit import get_vit_lr_decay_rate
 from detectron2.solver import build_optimizer
 from detectron2.solver.build import get_default_optimizer_params, maybe_add_gradient_clipping
@@ -23,8 +24,9 @@ from torch import nn
 
 from ..checkpoint import KFashionCheckpointer, to_plain
 from ..data import coco_json_file
-from ..data.statistics import label_counts
-from ..evaluation import AttributeEvaluator, KFashionCOCOEvaluator
+from ..data.statistics import label_counts, style_counts
+from ..evaluation import AttributeEvaluator, KFashionCOCOEvaluator, StyleEvaluator
+from ..modeling import AttributeRCNN
 from .loaders import build_test_loader, build_train_loader
 from .setup import with_checked_classes
 
@@ -52,14 +54,16 @@ class Trainer(DefaultTrainer):
         self.set_label_counts()
 
     def set_label_counts(self) -> None:
-        """Give the attribute head the label counts of ``DATASETS.TRAIN``, where its losses or priors need them."""
-        model = self._trainer.model
-        head = getattr(getattr(getattr(model, "module", model), "roi_heads", None), "attribute_head", None)
-        if not getattr(head, "needs_label_counts", False):
-            return
-        counts = [label_counts(DatasetCatalog.get(name), head.schema) for name in self.cfg.DATASETS.TRAIN]
-        yes, known = (sum(torch.from_numpy(count[i]) for count in counts) for i in range(2))
-        head.set_label_counts(yes, known)
+        """Give the heads the label counts of ``DATASETS.TRAIN``, where their losses or priors need them."""
+        model = getattr(self._trainer.model, "module", self._trainer.model)
+        head = getattr(getattr(model, "roi_heads", None), "attribute_head", None)
+        if getattr(head, "needs_label_counts", False):
+            counts = [label_counts(DatasetCatalog.get(name), head.schema) for name in self.cfg.DATASETS.TRAIN]
+            yes, known = (sum(torch.from_numpy(count[i]) for count in counts) for i in range(2))
+            head.set_label_counts(yes, known)
+        head = getattr(model, "style_head", None)
+        if getattr(head, "needs_style_counts", False):
+            head.set_style_counts(sum(style_counts(DatasetCatalog.get(name)) for name in self.cfg.DATASETS.TRAIN))
 
     def resume_or_load(self, resume: bool = True):
         super().resume_or_load(resume)
@@ -110,7 +114,7 @@ class Trainer(DefaultTrainer):
     @classmethod
     def build_evaluator(cls, cfg, dataset_name: str, output_folder: str | None = None, model: nn.Module | None = None):
         """
-        COCO's AP of boxes (and masks), and the attributes.
+        COCO's AP of boxes (and masks), the attributes, and the styles of a model that predicts them.
 
         Args:
             model: lets the attributes be scored on ground-truth boxes too.
@@ -138,7 +142,17 @@ class Trainer(DefaultTrainer):
             model=model if cfg.TEST.ATTRIBUTES.ON_GT_BOXES else None,
             output_dir=output_folder,
         )
-        return DatasetEvaluators([KFashionCOCOEvaluator(dataset_name, tasks, output_dir=output_folder), attributes])
+        evaluators = [KFashionCOCOEvaluator(dataset_name, tasks, output_dir=output_folder), attributes]
+        if issubclass(META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE), AttributeRCNN):
+            evaluators.append(
+                StyleEvaluator(
+                    dataset_name,
+                    schema=metadata.attribute_schema,
+                    tasks=("style", "sub_style") if cfg.MODEL.STYLE_HEAD.SUB_STYLE else ("style",),
+                    output_dir=output_folder,
+                )
+            )
+        return DatasetEvaluators(evaluators)
 
     @classmethod
     def test(cls, cfg, model: nn.Module, evaluators=None) -> OrderedDict:

@@ -9,36 +9,28 @@ import logging
 import math
 import os
 from collections import OrderedDict
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.evaluation import DatasetEvaluator
-from detectron2.structures import Boxes, BoxMode, Instances
+from detectron2.structures import Boxes, Instances
 from detectron2.utils import comm
 from detectron2.utils.file_io import PathManager
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from ..schema import AttributeSchema
+from ..schema import AttributeSchema, Label
 from .attribute_metrics import attribute_table, evaluate_attributes
-from .matching import match_detections
+from .image_predictions import ImagePredictions, detections_of, garments_of, stack_images
+from .prediction_metrics import match_predictions, task_rows
+from .predictions import Predictions, PredictionsInfo, concatenate_predictions
 
 __all__ = ["AttributeEvaluator"]
 
 logger = logging.getLogger(__name__)
-
-
-class _Garments(NamedTuple):
-    """The ground truth of one image with G garments."""
-
-    index: int  # of the image in the dataset
-    boxes: np.ndarray  # float64 (G, 4), XYXY pixels of the original image
-    classes: np.ndarray  # int64 (G,), -1 unknown
-    parts: np.ndarray  # int64 (G,), ids in schema.parts
-    targets: np.ndarray  # int8 (G, L)
 
 
 class AttributeEvaluator(DatasetEvaluator):
@@ -47,12 +39,17 @@ class AttributeEvaluator(DatasetEvaluator):
 
     Results (on the main process; an empty dict on others):
 
-    - "attributes": of garments that a detection found (:func:`match_detections`), with ``garments`` (all in the
-      images seen), ``matched`` and ``recall`` (percent) beside the metrics.
+    - "attributes": of garments that a detection found (:func:`match_images`), with ``garments`` (all in the
+      images seen), ``matched``, ``recall`` and ``recall_class_agnostic`` (percent) beside the metrics.
     - "attributes_gt_boxes": of all garments, read from their true boxes; only with `model`. The backbone runs once:
       its features are caught by a forward hook, which lives from :meth:`reset` to :meth:`evaluate`.
 
-    They depend neither on the number of processes nor on the order of the images; an image seen twice counts once.
+    They depend neither on the number of processes nor on the order of the images, to the last bit; an image seen twice
+    counts once. Scores are kept, sent between processes and measured as float16.
+
+    Attributes:
+        predictions (Predictions | None): on the main process, after :meth:`evaluate`, all that was seen; for
+            :func:`evaluate_predictions` and :func:`write_predictions`.
     """
 
     def __init__(
@@ -60,23 +57,29 @@ class AttributeEvaluator(DatasetEvaluator):
         dataset_name: str,
         *,
         schema: AttributeSchema | None = None,
-        threshold: float | Mapping[str, float] = 0.5,
+        threshold: float | Mapping[str, float | Sequence[float]] = 0.5,
         iou_threshold: float = 0.5,
         model: nn.Module | None = None,
         output_dir: str | None = None,
         distributed: bool = True,
+        keep_masks: bool = False,
+        label_counts: np.ndarray | None = None,
+        facts: Mapping[str, Any] | None = None,
     ):
         """
         Args:
             dataset_name: a registered dataset: a list of dataset dicts, or a dataset with ``index_of(image_id)``.
             schema: what the columns of ``pred_attributes`` mean: the dataset's ``attribute_schema``, which is the
                 default, or some of its groups.
-            threshold: the least score of a multi-label answer; one number, or one for each group.
+            threshold: the least score of a multi-label answer; see :func:`threshold_row`.
             iou_threshold: the least IoU between a detection and its garment.
             model: a GeneralizedRCNN (DistributedDataParallel around it is looked through), the one that is
                 evaluated, to score it on ground-truth boxes too.
             output_dir: where to write ``attribute_metrics.json``.
             distributed: gather from all processes; if not, each scores what it saw.
+            keep_masks: keep masks in `predictions`, as RLE; costs time.
+            label_counts: int (2, L) of the training set, kept in `predictions`; see :class:`PredictionsInfo`.
+            facts: about the model, kept in `predictions`; plain values.
 
         Raises:
             ValueError: no schema, or its groups differ from the dataset's; or two images share an id.
@@ -95,7 +98,18 @@ class AttributeEvaluator(DatasetEvaluator):
                 "mean in the schema to evaluate with: use the schema that the dataset was registered with"
             )
         classes = metadata.get("classes")
-        self._class_parts = None if classes is None else self._schema.class_parts(classes)
+        names = metadata.get("thing_classes") or ()
+        korean = metadata.get("thing_classes_korean") or names
+        self._info = PredictionsInfo(
+            dataset=dataset_name,
+            schema=self._schema,
+            classes=classes,
+            class_names=tuple(Label(*pair) for pair in zip(names, korean, strict=True)),
+            threshold=threshold,
+            iou_threshold=iou_threshold,
+            label_counts=label_counts,
+            model=facts or {},
+        )
         self._dataset_name = dataset_name
         self._dataset = DatasetCatalog.get(dataset_name)
         if hasattr(self._dataset, "index_of"):
@@ -105,19 +119,17 @@ class AttributeEvaluator(DatasetEvaluator):
             if len(index_by_id) != len(self._dataset):
                 raise ValueError(f"two images of dataset {dataset_name!r} have the same image_id")
             self._index_of = index_by_id.__getitem__
-        self._threshold = threshold
-        self._iou_threshold = iou_threshold
         self._model = model.module if isinstance(model, DistributedDataParallel) else model
         self._output_dir = output_dir
         self._distributed = distributed
+        self._keep_masks = keep_masks
         self._hook: Any = None
+        self.predictions: Predictions | None = None
 
     def reset(self) -> None:
-        self._keys: list[np.ndarray] = []  # int64 (G, 2): the image's index, the garment's place in it
-        self._targets: list[np.ndarray] = []  # int8 (G, L)
-        self._matched: list[np.ndarray] = []  # bool (G,)
-        self._scores: list[np.ndarray] = []  # float32 (G, L), 0 where nothing matched
-        self._scores_on_gt: list[np.ndarray] = []  # float32 (G, L)
+        self.predictions = None
+        self._images: list[ImagePredictions] = []
+        self._scores_on_gt: list[np.ndarray] = []  # float32 (G, L) of a batch
         self._forget_features()
         self._remove_hook()
         self._gt_boxes_on = self._model is not None
@@ -141,82 +153,54 @@ class AttributeEvaluator(DatasetEvaluator):
         """
         truth = [self._garments(input_per_image["image_id"]) for input_per_image in inputs]
         for garments, output in zip(truth, outputs, strict=True):
-            self._add_detections(garments, output["instances"])
+            scores = self._attribute_scores(output["instances"]).astype(np.float16)
+            self._images.append({**garments, **detections_of(output, scores, keep_masks=self._keep_masks)})
         if self._gt_boxes_on:
             self._add_gt_boxes(inputs, truth)
         self._forget_features()
 
     def evaluate(self) -> OrderedDict[str, dict[str, float]]:
         self._remove_hook()
-        num_labels = self._schema.num_labels
-        mine = (
-            _stack(self._keys, 2, np.int64),
-            _stack(self._targets, num_labels, np.int8),
-            np.concatenate([np.zeros(0, dtype=bool), *self._matched]),
-            _stack(self._scores, num_labels, np.float32),
-            _stack(self._scores_on_gt, num_labels, np.float32) if self._gt_boxes_on else None,
-        )
+        images, self._images = self._images, []
+        on_gt, self._scores_on_gt = self._scores_on_gt, []
+        mine = stack_images(images, self._info)
+        if self._gt_boxes_on:
+            blank = np.zeros((0, self._schema.num_labels), dtype=np.float32)
+            mine.gt_attributes = np.concatenate([blank, *on_gt]).astype(np.float16)
         gathered = [mine]
         if self._distributed:
             comm.synchronize()
             gathered = comm.gather(mine, dst=0)
             if not comm.is_main_process():
                 return OrderedDict()
-        keys, targets, matched, scores = (np.concatenate([arrays[i] for arrays in gathered]) for i in range(4))
-        # By image, whoever saw it and when; an image that a sampler handed out twice counts once.
-        _, order = np.unique(keys, axis=0, return_index=True)
-        targets, matched, scores = targets[order], matched[order], scores[order]
+        predictions = self.predictions = concatenate_predictions(gathered)
         results: OrderedDict[str, dict[str, float]] = OrderedDict()
+        matches = match_predictions(predictions, self._info.iou_threshold)
+        loosely = match_predictions(predictions, self._info.iou_threshold, class_agnostic=True)
+        matched, count = int((matches >= 0).sum()), predictions.num_garments
         results["attributes"] = {
-            **evaluate_attributes(scores[matched], targets[matched], self._schema, self._threshold),
-            "garments": float(len(matched)),
-            "matched": float(matched.sum()),
-            "recall": 100 * float(matched.mean()) if len(matched) else math.nan,
+            **self._metrics(*task_rows(predictions, "attributes", {"attributes": matches})[1:]),
+            "garments": float(count),
+            "matched": float(matched),
+            "recall": 100 * matched / count if count else math.nan,
+            "recall_class_agnostic": 100 * float((loosely >= 0).mean()) if count else math.nan,
         }
-        on_gt = [arrays[4] for arrays in gathered]
-        if all(arrays is not None for arrays in on_gt):
-            scores = np.concatenate(on_gt)[order]
-            results["attributes_gt_boxes"] = evaluate_attributes(scores, targets, self._schema, self._threshold)
+        if predictions.gt_attributes is not None:
+            results["attributes_gt_boxes"] = self._metrics(predictions.gt_attributes, predictions.gt_targets)
         self._report(results)
         return results
 
-    def _garments(self, image_id: Any) -> _Garments:
+    def _metrics(self, scores: np.ndarray, targets: np.ndarray) -> dict[str, float]:
+        return evaluate_attributes(scores, targets, self._schema, self._info.threshold)
+
+    def _garments(self, image_id: Any) -> ImagePredictions:
         try:
             index = int(self._index_of(image_id))
         except KeyError:
             raise ValueError(
                 f"image_id {image_id!r} is not in dataset {self._dataset_name!r}: evaluate with its own test loader"
             ) from None
-        annotations = [a for a in self._dataset[index]["annotations"] if not a.get("iscrowd", 0)]
-        boxes = [BoxMode.convert(a["bbox"], a["bbox_mode"], BoxMode.XYXY_ABS) for a in annotations]
-        rows = [self._schema.encode(a["attributes"], a["part"]) for a in annotations]
-        return _Garments(
-            index=index,
-            boxes=np.array(boxes, dtype=np.float64).reshape(-1, 4),
-            classes=np.array([a["category_id"] for a in annotations], dtype=np.int64),
-            parts=np.array([self._schema.parts.index(a["part"]) for a in annotations], dtype=np.int64),
-            targets=_stack([row[None] for row in rows], self._schema.num_labels, np.int8),
-        )
-
-    def _add_detections(self, garments: _Garments, detections: Instances) -> None:
-        scores = self._attribute_scores(detections)
-        matches = match_detections(
-            detections.pred_boxes.tensor.cpu().numpy(),
-            detections.scores.float().cpu().numpy(),
-            detections.pred_classes.cpu().numpy(),
-            garments.boxes,
-            garments.classes,
-            self._iou_threshold,
-            gt_parts=garments.parts,
-            class_parts=self._class_parts,
-        )
-        rows = np.zeros(garments.targets.shape, dtype=np.float32)
-        rows[matches >= 0] = scores[matches[matches >= 0]]
-        place = np.arange(len(matches))
-        self._keys.append(np.stack([np.full_like(place, garments.index), place], axis=1))
-        self._targets.append(garments.targets)
-        self._matched.append(matches >= 0)
-        self._scores.append(rows)
+        return garments_of(self._dataset[index], index, self._schema, keep_masks=self._keep_masks)
 
     def _attribute_scores(self, instances: Instances) -> np.ndarray:
         """float32 (N, L) of a model's output."""
@@ -234,14 +218,14 @@ class AttributeEvaluator(DatasetEvaluator):
             )
         return scores.detach().float().cpu().numpy()
 
-    def _add_gt_boxes(self, inputs: list[dict], truth: list[_Garments]) -> None:
+    def _add_gt_boxes(self, inputs: list[dict], truth: list[ImagePredictions]) -> None:
         if self._batch_sizes != [len(inputs)]:
             self._skip_gt_boxes(
                 f"they need one run of the model's backbone on the {len(inputs)} inputs, "
                 f"but it ran on batches of {self._batch_sizes} images"
             )
             return
-        if not any(len(garments.boxes) for garments in truth):
+        if not any(len(garments["gt_boxes"]) for garments in truth):
             return
         features = self._features
         device = next(iter(features.values())).device
@@ -274,7 +258,7 @@ class AttributeEvaluator(DatasetEvaluator):
         found = results["attributes"]
         logger.info(
             f"Attributes on {self._dataset_name}, percent, over labelled ground truth; {found['matched']:.0f} of "
-            f"{found['garments']:.0f} garments were found at IoU {self._iou_threshold}:\n"
+            f"{found['garments']:.0f} garments were found at IoU {self._info.iou_threshold}:\n"
             + attribute_table(results, self._schema)
         )
         if self._output_dir:
@@ -290,21 +274,16 @@ class AttributeEvaluator(DatasetEvaluator):
             logger.info(f"Wrote {path}")
 
 
-def _stack(arrays: list[np.ndarray], width: int, dtype: Any) -> np.ndarray:
-    """One (N, width) array, also of no arrays at all."""
-    return np.concatenate([np.zeros((0, width), dtype=dtype), *arrays])
-
-
-def _on_network_input(input_per_image: dict, garments: _Garments, device: torch.device) -> Instances:
+def _on_network_input(input_per_image: dict, garments: ImagePredictions, device: torch.device) -> Instances:
     """The garments as detections in the pixels that the network saw, as ``forward_with_given_boxes`` wants them."""
     height, width = input_per_image["image"].shape[-2:]
     scale_x = width / input_per_image.get("width", width)
     scale_y = height / input_per_image.get("height", height)
-    boxes = garments.boxes * np.array([scale_x, scale_y, scale_x, scale_y])
+    boxes = garments["gt_boxes"] * np.array([scale_x, scale_y, scale_x, scale_y])
     instances = Instances((height, width))
     instances.pred_boxes = Boxes(torch.as_tensor(boxes, dtype=torch.float32, device=device))
     instances.scores = torch.ones(len(boxes), device=device)
     # An unknown class needs some valid id; what applies to the garment is decided by its part.
-    instances.pred_classes = torch.as_tensor(garments.classes.clip(min=0), device=device)
-    instances.parts = torch.as_tensor(garments.parts, device=device)
+    instances.pred_classes = torch.as_tensor(garments["gt_classes"].astype(np.int64).clip(min=0), device=device)
+    instances.parts = torch.as_tensor(garments["gt_parts"].astype(np.int64), device=device)
     return instances

@@ -15,8 +15,9 @@ import numpy as np
 from tabulate import tabulate
 
 from ..schema import UNKNOWN, AttributeSchema
+from .ranking import average_precision
 
-__all__ = ["attribute_table", "average_precision", "evaluate_attributes"]
+__all__ = ["attribute_table", "evaluate_attributes", "threshold_row"]
 
 _NAN = float("nan")
 _TASKS = {"attributes": "detections", "attributes_gt_boxes": "GT boxes"}
@@ -27,8 +28,38 @@ _COLUMNS = {
 _MEANS = {"single": ("accuracy", "majority", "gain", "macro_f1"), "multi": ("mAP", "micro_f1")}
 
 
+def threshold_row(threshold: float | Mapping[str, float | Sequence[float]], schema: AttributeSchema) -> np.ndarray:
+    """
+    The least score of each label.
+
+    Args:
+        threshold: one number; or for each group a number, or a list of one for each of its labels (0.5 where a group
+            is not named; names of other groups are ignored).
+        schema: whose labels.
+
+    Returns:
+        float64 (L,).
+
+    Raises:
+        ValueError: a list is not as long as its group.
+    """
+    row = np.full(schema.num_labels, 0.5)
+    if not isinstance(threshold, Mapping):
+        row[:] = threshold
+        return row
+    for group in schema.groups:
+        values = np.asarray(threshold.get(group.name, 0.5), dtype=np.float64)
+        if values.ndim and values.shape != (group.num_labels,):
+            raise ValueError(f"{values.size} thresholds for group {group.name!r}, which has {group.num_labels} labels")
+        row[schema.slice(group.name)] = values
+    return row
+
+
 def evaluate_attributes(
-    scores: Any, targets: Any, schema: AttributeSchema, threshold: float | Mapping[str, float] = 0.5
+    scores: Any,
+    targets: Any,
+    schema: AttributeSchema,
+    threshold: float | Mapping[str, float | Sequence[float]] = 0.5,
 ) -> dict[str, float]:
     """
     Scores of garments against their labels, group by group. What is unknown takes no part in anything.
@@ -58,8 +89,7 @@ def evaluate_attributes(
         scores: float (N, L), 0 to 1. A NaN counts as 0, so that a model that diverged scores badly and goes on.
         targets: int8 (N, L).
         schema: the groups of the L columns.
-        threshold: the least score of a multi-label answer; one number, or one for each group (0.5 where a group
-            is not named).
+        threshold: the least score of a multi-label answer; see :func:`threshold_row`.
 
     Raises:
         ValueError: the arrays' shapes do not fit, or a row of a single-label group is known and has not one label.
@@ -71,14 +101,15 @@ def evaluate_attributes(
             f"the labels of schema {schema.name!r}"
         )
     results: dict[str, float] = {}
+    # In the scores' own type: 0.9 as float16 is a little less than 0.9, and still reaches it.
+    least = threshold_row(threshold, schema).astype(scores.dtype if scores.dtype.kind == "f" else np.float64)
     for group in schema.groups:
         columns = schema.slice(group.name)
         group_scores = np.nan_to_num(scores[:, columns], nan=0.0, posinf=np.inf, neginf=-np.inf)
         if group.is_single:
             metrics = _evaluate_single(group_scores, targets[:, columns], group.name)
         else:
-            least = threshold.get(group.name, 0.5) if isinstance(threshold, Mapping) else threshold
-            metrics = _evaluate_multi(group_scores, targets[:, columns], least)
+            metrics = _evaluate_multi(group_scores, targets[:, columns], least[columns])
         results.update({f"{group.name}/{name}": float(value) for name, value in metrics.items()})
     results.update(_means(results, schema))
     return results
@@ -108,7 +139,7 @@ def _evaluate_single(scores: np.ndarray, targets: np.ndarray, name: str) -> dict
     }
 
 
-def _evaluate_multi(scores: np.ndarray, targets: np.ndarray, threshold: float) -> dict[str, float]:
+def _evaluate_multi(scores: np.ndarray, targets: np.ndarray, threshold: np.ndarray) -> dict[str, float]:
     known = targets != UNKNOWN
     support = int(known.any(axis=1).sum())
     if not support:
@@ -153,37 +184,6 @@ def _means(results: Mapping[str, float], schema: AttributeSchema) -> dict[str, f
             else:
                 means[f"mean/{metric}"] = _mean(results[f"{name}/{metric}"] for name in names)
     return means
-
-
-def average_precision(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """
-    Average precision of each label: the sum of precision times the step in recall over the distinct scores, without
-    interpolation. Rows of equal score count as one step, so their order does not matter.
-
-    Args:
-        scores: float (N, K), no NaN.
-        targets: int8 (N, K); entries of -1 are left out.
-
-    Returns:
-        float64 (K,): 0 to 1; NaN for a label that is nowhere true.
-    """
-    known, positive = targets != UNKNOWN, targets == 1
-    num_positive = positive.sum(axis=0)
-    result = np.full(scores.shape[1], _NAN)
-    if not num_positive.any():
-        return result
-    # Unknown rows stay in the order and change no count.
-    order = np.argsort(-scores, axis=0, kind="stable")
-    scores, known, positive = (np.take_along_axis(x, order, axis=0) for x in (scores, known, positive))
-    precision = positive.cumsum(axis=0) / np.maximum(known.cumsum(axis=0), 1)
-    # A row takes the precision at the last row of its score: `last` is that row, found from the end backwards.
-    rows = np.arange(len(scores))[:, None]
-    is_last = np.vstack([scores[1:] != scores[:-1], np.ones((1, scores.shape[1]), dtype=bool)])
-    last = np.minimum.accumulate(np.where(is_last, rows, len(scores))[::-1], axis=0)[::-1]
-    steps = np.where(positive, np.take_along_axis(precision, last, axis=0), 0.0)
-    seen = num_positive > 0
-    result[seen] = steps.sum(axis=0)[seen] / num_positive[seen]
-    return result
 
 
 def attribute_table(results: Mapping[str, Mapping[str, float]], schema: AttributeSchema, language: str = "en") -> str:

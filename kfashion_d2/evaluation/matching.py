@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-__all__ = ["box_iou", "match_detections"]
+__all__ = ["box_iou", "match_detections", "match_images", "overlapping_pairs"]
+
+_PAIRS_AT_ONCE = 1_000_000  # some 100 MB
 
 
 def box_iou(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
@@ -58,25 +60,113 @@ def match_detections(
     Raises:
         ValueError: the threshold is not in (0, 1], or a class is -1 and its part cannot be known.
     """
+    return match_images(
+        np.array([0, len(det_scores)]),
+        det_boxes,
+        det_scores,
+        det_classes,
+        np.array([0, len(gt_classes)]),
+        gt_boxes,
+        gt_classes,
+        iou_threshold,
+        gt_parts=gt_parts,
+        class_parts=class_parts,
+        class_agnostic=class_agnostic,
+    )
+
+
+def match_images(
+    det_offsets: np.ndarray,
+    det_boxes: np.ndarray,
+    det_scores: np.ndarray,
+    det_classes: np.ndarray,
+    gt_offsets: np.ndarray,
+    gt_boxes: np.ndarray,
+    gt_classes: np.ndarray,
+    iou_threshold: float = 0.5,
+    *,
+    gt_parts: np.ndarray | None = None,
+    class_parts: Sequence[int] | None = None,
+    class_agnostic: bool = False,
+) -> np.ndarray:
+    """
+    :func:`match_detections` of many images at once, in far less time than one by one.
+
+    Args:
+        det_offsets, gt_offsets: int (N + 1,): the rows of image i begin at ``offsets[i]``, in the arrays of D
+            detections and of G garments of all images together.
+
+    Returns:
+        int64 (G,): the row of the garment's detection, or -1.
+
+    Raises:
+        ValueError: as :func:`match_detections`.
+    """
     if not 0 < iou_threshold <= 1:
         raise ValueError(f"iou_threshold={iou_threshold}: it must be above 0 and at most 1")
-    gt_classes, det_classes = np.asarray(gt_classes), np.asarray(det_classes)
+    gt_classes, det_classes, det_scores = np.asarray(gt_classes), np.asarray(det_classes), np.asarray(det_scores)
+    unknown = gt_classes == -1
+    by_part = not class_agnostic and bool(unknown.any())
+    if by_part and (gt_parts is None or class_parts is None):
+        raise ValueError("a garment has class -1 (unknown): give gt_parts and class_parts, or class_agnostic")
     matches = np.full(len(gt_classes), -1, dtype=np.int64)
-    allowed = box_iou(det_boxes, gt_boxes)
-    allowed[allowed < iou_threshold] = 0
-    if not class_agnostic:
-        fits = det_classes[:, None] == gt_classes[None, :]
-        unknown = gt_classes == -1
-        if unknown.any():
-            if gt_parts is None or class_parts is None:
-                raise ValueError("a garment has class -1 (unknown): give gt_parts and class_parts, or class_agnostic")
-            det_parts = np.asarray(class_parts)[det_classes]
-            fits |= unknown[None, :] & (det_parts[:, None] == np.asarray(gt_parts)[None, :])
-        allowed[~fits] = 0
-    for det in np.argsort(-np.asarray(det_scores), kind="stable"):
-        # Most detections overlap nothing, or nothing that is left.
-        if allowed[det].any():
-            gt = int(allowed[det].argmax())
-            matches[gt] = det
-            allowed[:, gt] = 0
+    for dets, gts, ious in overlapping_pairs(det_offsets, det_boxes, gt_offsets, gt_boxes, iou_threshold):
+        if not class_agnostic:
+            fits = det_classes[dets] == gt_classes[gts]
+            if by_part:
+                det_parts = np.asarray(class_parts)[det_classes[dets]]
+                fits |= unknown[gts] & (det_parts == np.asarray(gt_parts)[gts])
+            dets, gts, ious = dets[fits], gts[fits], ious[fits]
+        images = np.searchsorted(gt_offsets, gts, side="right")
+        order = np.lexsort((gts, -ious, dets, -det_scores[dets], images))
+        dets, gts, images = dets[order], gts[order], images[order]
+        # Each round settles the first pair that is left of every image.
+        while len(dets):
+            first = np.flatnonzero(np.diff(images, prepend=-1))
+            matches[gts[first]] = dets[first]
+            lengths = np.diff(np.append(first, len(dets)))
+            left = (dets != np.repeat(dets[first], lengths)) & (gts != np.repeat(gts[first], lengths))
+            dets, gts, images = dets[left], gts[left], images[left]
     return matches
+
+
+def overlapping_pairs(
+    det_offsets: np.ndarray,
+    det_boxes: np.ndarray,
+    gt_offsets: np.ndarray,
+    gt_boxes: np.ndarray,
+    iou_threshold: float,
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """
+    Pairs of a detection and a garment of the same image whose IoU is not below the threshold.
+
+    Yields:
+        For some images at a time int64 (P,), int64 (P,) and float64 (P,): rows of detections, rows of garments, IoUs;
+        by image, then by detection, then by garment.
+    """
+    det_boxes = np.asarray(det_boxes, dtype=np.float64).reshape(-1, 4)
+    gt_boxes = np.asarray(gt_boxes, dtype=np.float64).reshape(-1, 4)
+    num_dets, num_gts = np.diff(det_offsets).astype(np.int64), np.diff(gt_offsets).astype(np.int64)
+    ends = np.cumsum(num_dets * num_gts)
+    start = 0
+    while start < len(ends):
+        done = ends[start - 1] if start else 0
+        stop = max(start + 1, int(np.searchsorted(ends, done + _PAIRS_AT_ONCE, side="right")))
+        images = np.repeat(np.arange(start, stop), num_dets[start:stop] * num_gts[start:stop])
+        within = np.arange(len(images)) - (np.concatenate([[0], ends])[images] - done)
+        dets = np.asarray(det_offsets)[images] + within // num_gts[images]
+        gts = np.asarray(gt_offsets)[images] + within % num_gts[images]
+        ious = _paired_iou(det_boxes[dets], gt_boxes[gts])
+        kept = ious >= iou_threshold
+        yield dets[kept], gts[kept], ious[kept]
+        start = stop
+
+
+def _paired_iou(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """float64 (P, 4) twice to float64 (P,), as :func:`box_iou`."""
+    left, right = np.maximum(boxes[:, 0], others[:, 0]), np.minimum(boxes[:, 2], others[:, 2])
+    top, bottom = np.maximum(boxes[:, 1], others[:, 1]), np.minimum(boxes[:, 3], others[:, 3])
+    shared = (right - left).clip(0) * (bottom - top).clip(0)
+    areas, other_areas = ((b[:, 2] - b[:, 0]).clip(0) * (b[:, 3] - b[:, 1]).clip(0) for b in (boxes, others))
+    union = areas + other_areas - shared
+    return np.divide(shared, union, out=np.zeros_like(shared), where=shared > 0)

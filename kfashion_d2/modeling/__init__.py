@@ -1,4 +1,4 @@
-"""The attribute branch: losses, head, ROI heads and a small backbone."""
+"""The attribute branch, the style head, the models around them, their losses and a small backbone."""
 
 from .._lazy import lazy_exports
 
@@ -7,11 +7,13 @@ __all__ = [
     "AttributeCascadeROIHeads",
     "AttributeCriterion",
     "AttributeHead",
+    "AttributeRCNN",
     "AttributeRCNNWithTTA",
     "AttributeROIHeadsMixin",
     "AttributeRes5ROIHeads",
     "AttributeStandardROIHeads",
     "LabelPrior",
+    "StyleHead",
     "attribute_probabilities",
     "build_attribute_head",
     "multi_label_loss",
@@ -25,11 +27,13 @@ __getattr__, __dir__ = lazy_exports(
         "AttributeCascadeROIHeads": ".roi_heads",
         "AttributeCriterion": ".criterion",
         "AttributeHead": ".attribute_head",
+        "AttributeRCNN": ".attribute_rcnn",
         "AttributeRCNNWithTTA": ".test_time_augmentation",
         "AttributeRes5ROIHeads": ".roi_heads",
         "AttributeROIHeadsMixin": ".roi_heads",
         "AttributeStandardROIHeads": ".roi_heads",
         "LabelPrior": ".label_prior",
+        "StyleHead": ".style_head",
         "attribute_probabilities": ".attribute_head",
         "build_attribute_head": ".attribute_head",
         "multi_label_loss": ".losses",
@@ -39,7 +43,7 @@ __getattr__, __dir__ = lazy_exports(
 
 # Importing the package registers its models. Without Detectron2 the losses still import: they need torch alone.
 try:
-    from . import backbone, kcoord_head, roi_heads, vitdet  # noqa: F401
+    from . import attribute_rcnn, backbone, kcoord_head, roi_heads, vitdet  # noqa: F401
 except ImportError as error:
     if "detectron2" not in (error.name or str(error)):
         raise

@@ -1,4 +1,4 @@
-"""Test-time augmentation: boxes and masks from all views, attributes from the plain image."""
+"""Test-time augmentation: boxes and masks from all views, attributes and style from the plain image."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import torch
 from detectron2.modeling import GeneralizedRCNNWithTTA
 from detectron2.structures import Instances
 
+from .attribute_rcnn import AttributeRCNN
+
 __all__ = ["AttributeRCNNWithTTA"]
 
 
@@ -18,16 +20,19 @@ class AttributeRCNNWithTTA(GeneralizedRCNNWithTTA):
     Detectron2's GeneralizedRCNNWithTTA for a model with an attribute branch.
 
     A flipped or rescaled view has nothing to add to a label, so `pred_attributes` are read once, on the merged boxes in
-    the image as it came.
+    the image as it came, and with them an :class:`AttributeRCNN`'s style scores.
     """
 
-    def _inference_one_image(self, input: dict[str, Any]) -> dict[str, Instances]:
+    def _inference_one_image(self, input: dict[str, Any]) -> dict[str, Any]:
         with self._turn_off_roi_heads(["attribute_on"]):
             found = super()._inference_one_image(dict(input))["instances"]
         height, width = input["image"].shape[1:]
         given = Instances((height, width), pred_boxes=found.pred_boxes.clone(), pred_classes=found.pred_classes)
         given.pred_boxes.scale(width / input["width"], height / input["height"])
         with self._turn_off_roi_heads(["mask_on"]), torch.no_grad():
-            (plain,) = self.model.inference([input], [given], do_postprocess=False)
+            if isinstance(self.model, AttributeRCNN):
+                (plain,), (style,) = self.model.inference_with_style([input], [given])
+            else:
+                (plain,), style = self.model.inference([input], [given], do_postprocess=False), {}
         found.pred_attributes = plain.pred_attributes.to(found.pred_classes.device)
-        return {"instances": found}
+        return {"instances": found, **style}

@@ -1,6 +1,7 @@
 """The vocabulary: groups, labels, categories, parts and styles, in English and Korean. Python and NumPy only."""
 
 from .attribute_schema import CATEGORY_GROUP, CLASS_MODES, AttributeSchema, kfashion_schema
+from .serialization import schema_from_dict, schema_to_dict
 from .text import normalize_text
 from .vocabulary import UNKNOWN, AttributeGroup, Label, LabelIndex
 
@@ -14,4 +15,6 @@ __all__ = [
     "LabelIndex",
     "kfashion_schema",
     "normalize_text",
+    "schema_from_dict",
+    "schema_to_dict",
 ]

@@ -15,6 +15,8 @@ __all__ = [
     "plot_training_curve",
     "read_training_log",
     "resolve_language",
+    "styles_from_output",
+    "styles_from_record",
     "write_data_report",
     "write_demo_page",
 ]
@@ -34,6 +36,8 @@ __getattr__, __dir__ = lazy_exports(
         "plot_training_curve": ".curves",
         "read_training_log": ".curves",
         "resolve_language": ".fonts",
+        "styles_from_output": ".style",
+        "styles_from_record": ".style",
         "write_data_report": ".report",
         "write_demo_page": ".page",
     },

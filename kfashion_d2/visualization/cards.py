@@ -11,11 +11,22 @@ from typing import NamedTuple
 
 from PIL import Image, ImageDraw
 
-from ..schema import CATEGORY_GROUP, AttributeSchema
+from ..schema import CATEGORY_GROUP, AttributeSchema, Label
 from .fonts import load_font
 from .garment import Garment
 
-__all__ = ["Card", "Line", "arrange_cards", "draw_panel", "draw_tag", "garment_card", "place_cards", "wrap_pieces"]
+__all__ = [
+    "Card",
+    "Line",
+    "arrange_cards",
+    "draw_mark",
+    "draw_panel",
+    "draw_tag",
+    "garment_card",
+    "place_cards",
+    "score_pieces",
+    "wrap_pieces",
+]
 
 Color = tuple[int, int, int]
 
@@ -61,6 +72,12 @@ def _with_score(text: str, score: float | None) -> str:
     return text if score is None else f"{text} {score:.2f}"
 
 
+def score_pieces(labels: Sequence[tuple[Label, float | None]], language: str) -> tuple[str, ...]:
+    """Names with their scores, each but the last with a comma."""
+    names = [_with_score(label.text(language), score) for label, score in labels]
+    return (*(f"{name}," for name in names[:-1]), *names[-1:])
+
+
 def garment_card(
     garment: Garment,
     schema: AttributeSchema,
@@ -85,10 +102,9 @@ def garment_card(
         if group.name not in garment.attributes:
             continue
         labels = garment.attributes[group.name]
-        names = [_with_score(label.text(language), score) for label, score in labels]
         # No answer above the threshold says "none" only where the group knows such a thing.
         nothing = NOTHING[language] if group.absent == "none" else "–"
-        pieces = (*(f"{name}," for name in names[:-1]), names[-1]) if names else (nothing,)
+        pieces = score_pieces(labels, language) or (nothing,)
         none = None if group.none_index is None else group.labels[group.none_index]
         muted = not labels or labels[0][0] == none
         lines.append(Line(group.text(language), pieces, marks.get(group.name, ""), muted))
@@ -204,7 +220,7 @@ def draw_tag(draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int], number: 
     draw.text(middle, str(number), font=load_font("en", size), fill=readable_ink(color), anchor="mm")
 
 
-def _draw_mark(draw: ImageDraw.ImageDraw, x: float, y: float, side: float, mark: str, color: Color) -> None:
+def draw_mark(draw: ImageDraw.ImageDraw, x: float, y: float, side: float, mark: str, color: Color) -> None:
     """A sign in the square at x, y. Drawn, not written: few fonts with Hangul hold these signs."""
     strokes = {
         "right": [[(0.1, 0.55), (0.4, 0.85), (0.9, 0.2)]],
@@ -244,13 +260,13 @@ class _CardLayout:
             top += style.step
         right = x + self.width - style.pad - style.mark
         if card.mark:
-            _draw_mark(draw, right, y + (self.header - style.mark) / 2, style.mark, card.mark, ink)
+            draw_mark(draw, right, y + (self.header - style.mark) / 2, style.mark, card.mark, ink)
         top = y + self.header + style.pad // 2
         for line, value in zip(card.lines, self.values, strict=True):
             middle = top + style.step / 2
             draw.text((left + style.pad // 2, middle), line.key, font=font, fill=KEY_INK, anchor="lm")
             if line.mark:
-                _draw_mark(draw, right, middle - style.mark / 2, style.mark, line.mark, MARKS[line.mark])
+                draw_mark(draw, right, middle - style.mark / 2, style.mark, line.mark, MARKS[line.mark])
             for text in value:
                 place = (left + style.pad // 2 + self.key_width, top + style.step / 2)
                 draw.text(place, text, font=font, fill=MUTED_INK if line.muted else INK, anchor="lm")

@@ -36,7 +36,8 @@ def read_training_log(path: str | Path) -> dict[str, np.ndarray]:
 
 def plot_training_curve(log_file: str | Path, output: str | Path, title: str = "") -> None:
     """
-    Draw the losses (left) and the accuracy of every attribute group on foreground proposals (right) into a PNG file.
+    Draw the losses (left) and the accuracy of every attribute group on foreground proposals (right) into a PNG file;
+    with it that of the images' styles, where they train.
 
     Args:
         log_file: the run's ``metrics.json``.
@@ -51,12 +52,15 @@ def plot_training_curve(log_file: str | Path, output: str | Path, title: str = "
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2)
     losses = ["total_loss", *(name for name in log if name.startswith("loss_"))]
-    accuracies = [name for name in log if name.startswith("attribute/") and name.endswith("_accuracy")]
+    accuracies = {
+        name: name.removesuffix("_accuracy").replace("attribute/", "").replace("style/", "image ").replace("_", " ")
+        for name in log
+        if name.startswith(("attribute/", "style/")) and name.endswith("_accuracy")
+    }
     for i, name in enumerate(losses):
         width = 2.0 if name == "total_loss" else 1.2
         left.plot(log["iteration"], log[name], color=COLORS[i % 8], linewidth=width, label=name)
-    for i, name in enumerate(accuracies):
-        label = name.removeprefix("attribute/").removesuffix("_accuracy").replace("_", " ")
+    for i, (name, label) in enumerate(accuracies.items()):
         line = "-" if i < 8 else "--"
         right.plot(log["iteration"], 100 * log[name], line, color=COLORS[i % 8], linewidth=1.2, label=label)
     left.set(xlabel="iteration", ylabel="loss", ylim=(0, None))

@@ -15,6 +15,7 @@ from ..schema import AttributeSchema
 from .drawing import CELL_WIDTH, contact_sheet, draw_instances, shrink
 from .fonts import resolve_language
 from .images import UNREADABLE, read_image
+from .style import styles_from_record
 
 __all__ = ["draw_dataset", "save_picture"]
 
@@ -77,7 +78,8 @@ def draw_dataset(
         except UNREADABLE as error:
             logger.warning("left out image %d, %s: %s", index, record["file_name"], error)
             continue
-        picture = draw_instances(image, record["annotations"], schema, class_names, language=language)
+        styles = styles_from_record(record, schema)
+        picture = draw_instances(image, record["annotations"], schema, class_names, language=language, styles=styles)
         files.append(output / f"{index:06d}-{Path(record['file_name']).stem}.jpg")
         save_picture(picture, files[-1])
         pictures.append(shrink(picture, CELL_WIDTH))

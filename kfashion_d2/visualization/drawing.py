@@ -15,9 +15,10 @@ from PIL import Image, ImageDraw
 
 from ..evaluation import match_detections
 from ..schema import AttributeSchema
-from .cards import Color, draw_panel, draw_tag, garment_card, readable_ink
+from .cards import Color, Line, draw_panel, draw_tag, garment_card, readable_ink
 from .fonts import load_font, resolve_language
 from .garment import Garment, as_garments
+from .style import Styles, draw_caption, style_agreement, style_lines
 
 __all__ = ["COLORS", "agreement", "contact_sheet", "draw_comparison", "draw_instances", "place_tags"]
 
@@ -147,8 +148,9 @@ def _draw_side(
     heading: str = "",
     marks: Sequence[Mapping[str, str]] | None = None,
     notes: Sequence[str] | None = None,
+    caption: Sequence[Line] = (),
 ) -> np.ndarray:
-    """The picture, its cards to the right, and above both, where there is one, the heading."""
+    """The picture, its cards to the right, and above both, where there are any, the heading and the caption."""
     picture, size = _draw_garments(image, garments, numbers)
     cards = [
         garment_card(garment, schema, language, number=number, color=_color(number), marks=mark, note=note)
@@ -157,15 +159,21 @@ def _draw_side(
         )
     ]
     panel = draw_panel(cards, picture.size, size, language, WORDS[language]["empty"])
-    top = 2 * size if heading else 0
-    sheet = Image.new("RGB", (picture.width + panel.width, max(picture.height, panel.height) + top), (255, 255, 255))
+    width, bar_height = picture.width + panel.width, 2 * size if heading else 0
+    strip = draw_caption(caption, width, size, language) if caption else None
+    top = bar_height + (strip.height if strip else 0)
+    sheet = Image.new("RGB", (width, max(picture.height, panel.height) + top), (255, 255, 255))
+    if strip:
+        sheet.paste(strip, (0, bar_height))
     sheet.paste(picture, (0, top))
     sheet.paste(panel, (picture.width, top))
     if heading:
         draw = ImageDraw.Draw(sheet)
         bar = (60, 60, 60)
-        draw.rectangle((0, 0, sheet.width, top - 1), fill=bar)
-        draw.text((size // 2, top / 2), heading, font=load_font(language, size), fill=readable_ink(bar), anchor="lm")
+        draw.rectangle((0, 0, sheet.width, bar_height - 1), fill=bar)
+        draw.text(
+            (size // 2, bar_height / 2), heading, font=load_font(language, size), fill=readable_ink(bar), anchor="lm"
+        )
     return np.asarray(sheet)
 
 
@@ -179,6 +187,7 @@ def draw_instances(
     threshold: float | Mapping[str, float] = 0.5,
     top_k: int = 1,
     heading: str = "",
+    styles: Styles | None = None,
 ) -> np.ndarray:
     """
     Draw garments: box, mask and number in the picture, class and attributes on a card to its right. Pictures with a
@@ -192,6 +201,7 @@ def draw_instances(
         language: "en" or "ko"; English where no font holds Hangul.
         threshold, top_k: see :meth:`AttributeSchema.decode`.
         heading: stands above the picture.
+        styles: of the image, for a caption above the picture; see :func:`styles_from_output`.
 
     Returns:
         uint8 (H', W', 3) RGB, wider than the image, and higher where the cards need it.
@@ -202,7 +212,8 @@ def draw_instances(
     language = resolve_language(language)
     garments = as_garments(instances, schema, class_names, threshold=threshold, top_k=top_k)
     numbers = range(1, len(garments) + 1)
-    return _draw_side(_check_image(image), garments, numbers, schema, language, heading)
+    caption = style_lines(styles or {}, schema, language)
+    return _draw_side(_check_image(image), garments, numbers, schema, language, heading, caption=caption)
 
 
 def agreement(truth: Garment, prediction: Garment, schema: AttributeSchema) -> dict[str, str]:
@@ -234,6 +245,8 @@ def draw_comparison(
     language: str = "en",
     threshold: float | Mapping[str, float] = 0.5,
     iou_threshold: float = 0.5,
+    true_styles: Styles | None = None,
+    predicted_styles: Styles | None = None,
 ) -> np.ndarray:
     """
     Ground truth on the left, predictions on the right. A prediction that finds a garment (greedily by score, at
@@ -242,6 +255,7 @@ def draw_comparison(
 
     Args:
         ground_truth, predictions: each as `instances` of :func:`draw_instances`; predictions have scores.
+        true_styles, predicted_styles: each as `styles` there. Without predicted ones there is no caption.
         The others: as there.
 
     Returns:
@@ -269,9 +283,14 @@ def draw_comparison(
     marks = [agreement(truth[garment_of[i]], found[i], schema) for i in found_by_garment] + [{}] * len(extra)
     notes = [""] * len(found_by_garment) + [words["extra"]] * len(extra)
     missed = ["" if detection >= 0 else words["missed"] for detection in matches]
-    left = _draw_side(image, truth, range(1, len(truth) + 1), schema, language, words["truth"], notes=missed)
+    true_styles, predicted_styles = true_styles or {}, predicted_styles or {}
+    caption = style_lines(true_styles, schema, language, tasks=predicted_styles)
+    answer = style_lines(predicted_styles, schema, language, marks=style_agreement(true_styles, predicted_styles))
+    left = _draw_side(
+        image, truth, range(1, len(truth) + 1), schema, language, words["truth"], notes=missed, caption=caption
+    )
     in_order = [found[i] for i in (*found_by_garment, *extra)]
-    right = _draw_side(image, in_order, numbers, schema, language, words["prediction"], marks, notes)
+    right = _draw_side(image, in_order, numbers, schema, language, words["prediction"], marks, notes, answer)
     return contact_sheet([left, right], columns=2, cell_width=None, gap=8)
 
 

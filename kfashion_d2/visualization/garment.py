@@ -10,7 +10,7 @@ import numpy as np
 
 from ..schema import CLASS_MODES, UNKNOWN, AttributeSchema, Label
 
-__all__ = ["Garment", "as_garments", "garments_from_annotations", "garments_from_instances"]
+__all__ = ["Garment", "as_garments", "garments_from_annotations", "garments_from_instances", "plain_labels"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,11 +49,13 @@ class Garment:
             "class": self.label.name,
             "class_korean": self.label.korean,
             "part": self.part,
-            "attributes": {
-                group: [{"label": label.name, "korean": label.korean, "score": score} for label, score in labels]
-                for group, labels in self.attributes.items()
-            },
+            "attributes": {group: plain_labels(labels) for group, labels in self.attributes.items()},
         }
+
+
+def plain_labels(labels: Iterable[tuple[Label, float | None]]) -> list[dict[str, Any]]:
+    """(label, score) pairs as plain values that JSON can hold."""
+    return [{"label": label.name, "korean": label.korean, "score": score} for label, score in labels]
 
 
 def _labels(class_names: Sequence[str]) -> list[Label]:

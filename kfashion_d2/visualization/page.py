@@ -37,7 +37,7 @@ def write_demo_page(
     Args:
         output: path of the HTML file.
         title: the page's heading.
-        results: of the Trainer's test: "bbox", "attributes" and, where there is one, "attributes_gt_boxes".
+        results: of the Trainer's test: "bbox", "attributes" and, where they are, "attributes_gt_boxes" and "style".
         schema: the groups to list.
         curve, pictures: image files, which the page takes in.
         notes: sentences under the heading.
@@ -75,6 +75,16 @@ def write_demo_page(
         ("Multi-label micro F1", _number(mean.get("mean/micro_f1")), "materials, prints, details"),
         ("Garments found", f"{_number(mean.get('recall'))} %", "at IoU 0.5, of the right class"),
     ]
+    if "style" in results:
+        style = results["style"]
+        top3, majority = _number(style.get("top3")), _number(style.get("majority"))
+        headline.append(
+            (
+                "Style of the image",
+                _number(style.get("top1")),
+                f"among the best three: {top3}; always the commonest: {majority}",
+            )
+        )
     environment = Environment(loader=FileSystemLoader(_TEMPLATE.parent), autoescape=True, trim_blocks=True)
     html = environment.get_template(_TEMPLATE.name).render(
         title=title,

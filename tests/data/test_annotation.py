@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from kfashion_d2.data import parse_annotation
 from kfashion_d2.data.geometry import resolve_geometry
+from kfashion_d2.fuzzing.checks import check_annotation
+from kfashion_d2.fuzzing.choices import nested, places
 from kfashion_d2.schema import kfashion_schema
 
 SCHEMA = kfashion_schema()
@@ -233,37 +235,6 @@ def test_ids():
     assert [p.reason for p in problems] == ["two different ids"]
 
 
-def garments_in(obj):
-    """The definition, written out: a part and index with any of rect, polygon or labels non-empty."""
-    try:
-        details = obj["데이터셋 정보"]["데이터셋 상세설명"]
-    except (TypeError, KeyError):
-        return 0
-    seen = set()
-    for key in ("렉트좌표", "폴리곤좌표", "라벨링"):
-        table = details.get(key) if isinstance(details, dict) else None
-        for part in ("아우터", "하의", "원피스", "상의"):
-            entries = table.get(part) if isinstance(table, dict) else None
-            entries = entries if isinstance(entries, list) else [entries]
-            seen |= {(part, i) for i, entry in enumerate(entries) if entry}
-    return len(seen)
-
-
-def check_accounts(obj):
-    record, problems = parse_annotation(obj, SCHEMA)
-    dropped = [p for p in problems if p.action == "dropped"]
-    annos = record["annotations"] if record else []
-    assert len(annos) + sum(p.part != "" for p in dropped) == garments_in(obj)
-    assert (record is None) == any(p.part == "" for p in dropped)
-    for anno in annos:
-        x, y, w, h = anno["bbox"]
-        assert w > 0 and h > 0 and x >= 0 and y >= 0
-        assert x + w <= record["width"] + 1e-6 and y + h <= record["height"] + 1e-6
-        assert len(anno["segmentation"][0]) >= 6
-        SCHEMA.encode(anno["attributes"], anno["part"])  # refuses what the contract does not allow
-    return record
-
-
 SCALARS = st.one_of(
     st.none(),
     st.booleans(),
@@ -291,14 +262,7 @@ JSON = st.recursive(
 @given(JSON)
 @settings(max_examples=300, deadline=None)
 def test_any_json_value_is_accounted_for(obj):
-    check_accounts(obj)
-
-
-def paths(obj, prefix=()):
-    yield prefix
-    items = obj.items() if isinstance(obj, dict) else enumerate(obj) if isinstance(obj, list) else ()
-    for key, value in items:
-        yield from paths(value, (*prefix, key))
+    check_annotation(obj, SCHEMA)
 
 
 @given(st.data())
@@ -306,12 +270,12 @@ def paths(obj, prefix=()):
 def test_a_mutated_annotation_is_accounted_for(data):
     obj = annotation(part=data.draw(st.sampled_from(["상의", "하의", "원피스", "아우터"])))
     for _ in range(data.draw(st.integers(1, 4))):
-        path = data.draw(st.sampled_from([p for p in paths(obj) if p]))
+        path = data.draw(st.sampled_from([p for p in places(obj) if p]))
         target = obj
         for key in path[:-1]:
             target = target[key]
         target[path[-1]] = data.draw(JSON)
-    check_accounts(obj)
+    check_annotation(obj, SCHEMA)
 
 
 @pytest.mark.skipif(not SAMPLES.is_dir(), reason="the real samples are not beside this checkout")
@@ -468,3 +432,15 @@ def test_half_a_surrogate_pair_is_repaired():
     record, problems = parse_annotation(obj, SCHEMA)
     assert record["original_file_name"] == "a?.jpg"
     assert [(p.key, p.reason, p.action) for p in problems] == [("이미지 파일명", "text is not Unicode", "repaired")]
+
+
+@pytest.mark.parametrize("key", ["디테일", "핏", "스타일"])
+def test_lists_deeper_than_the_stack(key):
+    """A list of nothing is nothing however deep: a known none, or unknown where there is no such label."""
+    obj = annotation(labels={"카테고리": "셔츠"})
+    labels = obj["데이터셋 정보"]["데이터셋 상세설명"]["라벨링"]
+    (labels["스타일"] if key == "스타일" else labels["상의"])[0][key] = nested(100_000)
+    record, problems = parse_annotation(obj, SCHEMA)
+    (anno,) = record["annotations"]
+    assert anno["attributes"]["detail"] == [] and anno["attributes"]["fit"] == -1 and problems == []
+    assert record["style"] == (-1 if key == "스타일" else 4)

@@ -124,14 +124,6 @@ def test_an_image_without_garments():
     assert check([CLEAN[1], obj, CLEAN[2]]) == [0, 1, 2]
 
 
-def places(value, path=()):
-    """Every path in a JSON value, the value's own first."""
-    yield path
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, item in items:
-        yield from places(item, (*path, key))
-
-
 VALUES = st.one_of(
     st.none(),
     st.booleans(),
@@ -186,3 +178,19 @@ def test_boxes_are_the_polygons_bounds():
     x, y, w, h = table["bbox"][0][0].as_py()
     assert (x, y) == tuple(polygon.min(axis=0))
     assert math.isclose(x + w, polygon[:, 0].max()) and math.isclose(y + h, polygon[:, 1].max())
+
+
+@pytest.mark.parametrize("table", ["렉트좌표", "폴리곤좌표", "라벨링"])
+def test_a_part_that_nobody_has_heard_of_is_left_to_the_slow_way(table):
+    obj = copy.deepcopy(CLEAN[0])
+    obj["데이터셋 정보"]["데이터셋 상세설명"][table]["모자"] = [{"X좌표": 1}]
+    assert check([obj, CLEAN[1]]) == [1]
+
+
+@pytest.mark.filterwarnings("error")
+def test_coordinates_beyond_all_measure():
+    obj = copy.deepcopy(CLEAN[0])
+    tables = obj["데이터셋 정보"]["데이터셋 상세설명"]
+    part = next(part for part, (polygon,) in tables["폴리곤좌표"].items() if polygon)
+    tables["폴리곤좌표"][part][0].update({"X좌표1": 1e308, "Y좌표2": 1e308})
+    assert check([CLEAN[1], obj, CLEAN[2]]) == [0, 2]

@@ -2,10 +2,12 @@ import json
 import shutil
 from pathlib import Path
 
+import orjson
 import pytest
 
 from kfashion_d2.data import KFashionDataset, convert, convert_dataset, parse_annotation, shard
 from kfashion_d2.data.convert import summary_table
+from kfashion_d2.data.problem_counts import count_problems
 from kfashion_d2.schema import kfashion_schema
 from tests.data.test_annotation import annotation, rect
 
@@ -240,3 +242,28 @@ def test_user_mistakes(tmp_path):
     with pytest.raises(ValueError, match="workers=0"):
         convert_dataset(tmp_path / "empty", tmp_path / "out", workers=0)
     shutil.rmtree(tmp_path / "empty")
+
+
+def as_text(value, placeholder="@@"):
+    """An annotation's JSON with a label that json.dumps would not write."""
+    obj = with_id(1, labels={"카테고리": "셔츠", "핏": placeholder})
+    return json.dumps(obj, ensure_ascii=False).replace(f'"{placeholder}"', value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["1" + "0" * 400, "[" * 1005 + "1" + "]" * 1005, "NaN", '"\\ud800"', '"a", "\\udc80": "b"'],
+    ids=["huge", "deep", "NaN", "surrogate", "key"],
+)
+def test_any_value_goes_into_the_list_of_problems(tmp_path, value):
+    """As JSON that other parsers read, among them the report's."""
+    write(tmp_path / "data", "1.json", as_text(value))
+    summary = convert_dataset(tmp_path / "data", tmp_path / "out")
+    assert summary["splits"]["train"]["images_out"] == 1
+    lines = [orjson.loads(line) for line in (tmp_path / "out/problems.jsonl").read_bytes().splitlines()]
+    assert lines and all(line["reason"] in ("unknown value", "wrong type", "unknown key") for line in lines)
+    splits = {"train": KFashionDataset(tmp_path / "out/train")}
+    assert sum(problem["count"] for problem in count_problems(tmp_path / "out/problems.jsonl", splits)) == len(lines)
+    with pytest.raises(ValueError, match=r"1\.json: .*value ") as error:
+        convert_dataset(tmp_path / "data", tmp_path / "strict", strict=True)
+    str(error.value).encode()  # a terminal can show it

@@ -57,6 +57,13 @@ def test_flip_and_resize_keep_box_polygon_and_labels_in_step(image_file):
     )
 
 
+@pytest.mark.parametrize("is_train", [True, False])
+def test_the_style_reaches_the_model(image_file, is_train):
+    mapper = AttributeDatasetMapper(is_train, schema=SCHEMA, augmentations=[], image_format="BGR")
+    mapped = mapper({**make_dict(image_file), "style": 8, "sub_style": -1})
+    assert (mapped["style"], mapped["sub_style"]) == (8, -1)
+
+
 def test_the_box_stays_on_the_garment_pixels(image_file):
     mapped = make_mapper(T.RandomFlip(prob=1.0), T.Resize((150, 120)))(make_dict(image_file))
     x0, y0, x1, y1 = mapped["instances"].gt_boxes.tensor[0].int().tolist()

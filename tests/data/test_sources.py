@@ -1,12 +1,13 @@
 import json
 import os
 import shutil
+import struct
 import unicodedata
 import zipfile
 
 import pytest
 
-from kfashion_d2.data import KFashionDataset, convert_dataset
+from kfashion_d2.data import KFashionDataset, convert_dataset, shard
 from kfashion_d2.data import sources as sources_module
 from kfashion_d2.data.sources import find_sources
 from tests.data.test_convert import everything, with_id, write
@@ -234,3 +235,79 @@ def test_names_that_are_not_unicode_are_dropped_and_counted(tmp_path):
     assert summary["splits"]["train"]["images_out"] == 2
     reasons = {p["reason"] for p in summary["problems"]}
     assert {"file name is not Unicode", "text is not Unicode"} <= reasons
+
+
+def test_an_entry_that_declares_more_than_int64(data, tmp_path):
+    """In the Zip64 field of a table of contents; made by hand."""
+    local = struct.pack("<4s5H3L2H", b"PK\3\4", 45, 0, 0, 0, 0, 0, 2, 2, 7, 0) + b"90.json{}"
+    extra = struct.pack("<2H3Q", 1, 24, 2**64 - 1, 2, 0)
+    central = struct.pack(
+        "<4s6H3L5H2L", b"PK\1\2", 45, 45, 0, 0, 0, 0, 0, *[2**32 - 1] * 2, 7, 28, 0, 0, 0, 0, 2**32 - 1
+    )
+    central += b"90.json" + extra
+    end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 1, 1, len(central), len(local), 0)
+    (data / "Training/huge.zip").write_bytes(local + central + end)
+    summary = convert_dataset(data, tmp_path / "out")
+    assert summary["splits"]["train"]["annotations_dropped"] == 1
+    assert ("zip entry too large", 1) in {(p["reason"], p["count"]) for p in summary["problems"]}
+
+
+@pytest.mark.parametrize("names", [("1.Training", "2.Validation"), ("01. training", "02_val"), ("TRAIN", "3-Valid")])
+def test_numbered_folders(data, tmp_path, names):
+    for old, new in zip(("Training", "Validation"), names, strict=True):
+        os.rename(data / old, data / new)
+    summary = convert_dataset(data, tmp_path / "out")
+    assert {name: split["images_out"] for name, split in summary["splits"].items()} == {"train": 4, "val": 4}
+
+
+def test_linked_folders_are_followed_once(data, tmp_path):
+    """The splits on two disks, a link back, and a folder that is reached in two ways."""
+    shutil.move(data / "Validation", tmp_path / "other disk")
+    (data / "Validation").symlink_to(tmp_path / "other disk")
+    (tmp_path / "other disk/back").symlink_to(data)
+    (data / "Training/again").symlink_to(data / "Training/라벨링데이터")
+    summary = convert_dataset(data, tmp_path / "out")
+    assert {name: split["annotations"] for name, split in summary["splits"].items()} == {"train": 4, "val": 4}
+    assert summary["problems"] == []
+
+
+def test_both_the_archives_and_what_was_in_them(data, tmp_path):
+    """As after unpacking: each annotation once, the copies counted and named for what they are."""
+    for part in ("라벨링데이터", "원천데이터_1"):
+        shutil.copytree(data / "Training" / part, tmp_path / part)
+        pack(tmp_path / part, data / "Training" / f"{part}.zip")
+    summary = convert_dataset(data, tmp_path / "out")
+    assert summary["splits"]["train"]["images_out"] == 4 and summary["splits"]["train"]["annotations_dropped"] == 4
+    reasons = {(p["reason"], p["of"]): p["count"] for p in summary["problems"]}
+    assert reasons["duplicate id", "annotations"] == 4
+    assert reasons["annotation has another image of this name", "images"] == 4
+    assert ("image without annotation", "images") not in reasons
+
+
+def test_archives_of_other_kinds_are_named(data, tmp_path):
+    (data / "download.tar").write_bytes(b"x")
+    write_zip(data / "more.zip", {"모던/more.tar": b"x"})
+    summary = convert_dataset(data, tmp_path / "out")
+    assert {p["reason"] for p in summary["problems"]} == {
+        "archive of a kind that is not read: unpack it",
+        "archive inside an archive, left alone",
+    }
+    (tmp_path / "alone").mkdir()
+    (tmp_path / "alone/download.tar").write_bytes(b"x")
+    with pytest.raises(FileNotFoundError, match=r"download\.tar: archive of a kind"):
+        convert_dataset(tmp_path / "alone", tmp_path / "out")
+
+
+def test_strict_stops_at_an_archive_that_cannot_be_read(data, tmp_path):
+    (data / "Validation/라벨링데이터.zip").write_bytes(b"PK\3\4 the rest did not arrive")
+    with pytest.raises(ValueError, match=r"Validation/라벨링데이터\.zip: archive unreadable: .*cut off"):
+        convert_dataset(data, tmp_path / "out", strict=True)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_label_file_that_is_no_annotation_by_its_size(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(shard, "MAX_LABEL_BYTES", 100_000)
+    (data / "Training/라벨링데이터/모던/90.json").write_bytes(b" " * 100_001)
+    summary = convert_dataset(data, tmp_path / "out")
+    assert ("file too large", 1) in {(p["reason"], p["count"]) for p in summary["problems"]}
+    assert summary["splits"]["train"]["annotations"] == 5 and summary["splits"]["train"]["images_out"] == 4

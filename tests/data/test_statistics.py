@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from kfashion_d2.data import KFashionDataset, image_labels, label_counts
+from kfashion_d2.data.statistics import style_counts
 from kfashion_d2.schema import CLASS_MODES
 
 
@@ -42,6 +43,18 @@ def test_image_labels_equal_a_loop_over_the_dicts(demo_store):
     images, labels = image_labels(dataset, names)
     assert len(images) == len(expected) > 0
     assert set(zip(images.tolist(), labels.tolist(), strict=True)) == expected
+
+
+def test_style_counts_equal_a_loop_over_the_dicts(demo_store):
+    dataset = KFashionDataset(demo_store / "train")
+    expected = np.zeros((2, 23), dtype=np.int64)
+    for i in range(len(dataset)):
+        image = dataset[i]
+        for row, name in zip(expected, ("style", "sub_style"), strict=True):
+            if image[name] >= 0 and image["annotations"]:
+                row[image[name]] += 1
+    assert (expected.sum(axis=1) > 0).all() and expected.sum() < 2 * len(dataset)
+    assert np.array_equal(style_counts(dataset), expected)
 
 
 def test_unknown_group_is_refused(demo_store):

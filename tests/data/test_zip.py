@@ -1,6 +1,7 @@
 import os
 import random
 import struct
+import unicodedata
 import zipfile
 import zlib
 from concurrent.futures import ProcessPoolExecutor
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from kfashion_d2.data.zip_handler import register_zip_handler
-from kfashion_d2.data.zip_index import ZipIndexError, entry_fault, read_zip_index
+from kfashion_d2.data.zip_index import entry_fault, read_zip_index
 from kfashion_d2.data.zip_reader import (
     ZipChangedError,
     ZipEntryError,
@@ -25,6 +26,8 @@ from kfashion_d2.data.zip_reader import (
     read_zip_uri,
     zip_uri,
 )
+from kfashion_d2.fuzzing.checks import check_archive
+from kfashion_d2.schema import kfashion_schema
 
 NAMES = ["모던/1.json", "a b/2.jpg", "x.txt", "folder/", "펑크/3.json"]
 
@@ -111,6 +114,26 @@ def test_names_without_the_utf8_flag(tmp_path):
     assert entry.name.startswith("모던/1.json")
 
 
+@pytest.mark.parametrize("style", ["키치", "모던", "기타", "소피스트케이티드"])
+@pytest.mark.parametrize("encoding", ["cp949", "utf-8"])
+def test_styles_without_the_utf8_flag(tmp_path, style, encoding):
+    """키치 in cp949 happens to be UTF-8 too; every style of the real archives, and NFD names."""
+    path = tmp_path / "a.zip"
+    for name in {style, unicodedata.normalize("NFD", style) if encoding == "utf-8" else style}:
+        raw = name.encode(encoding) + b"/1.json"
+        data = write_zip(path, {"a" * len(raw): b"{}"}).read_bytes()
+        path.write_bytes(data.replace(b"a" * len(raw), raw))
+        assert [entry.name for entry in read_zip_index(path)] == [f"{name}/1.json"]
+
+
+def test_every_style_of_the_vocabulary_without_the_flag(tmp_path):
+    path = tmp_path / "a.zip"
+    for style in kfashion_schema().styles.labels:
+        raw = style.korean.encode("cp949")
+        path.write_bytes(write_zip(path, {"a" * len(raw): b"{}"}).read_bytes().replace(b"a" * len(raw), raw))
+        assert [entry.name for entry in read_zip_index(path)] == [style.korean]
+
+
 @settings(max_examples=150, deadline=None)
 @given(data=st.binary(max_size=400), how=st.sampled_from(["alone", "head", "tail", "middle"]), at=st.integers(0, 500))
 def test_any_bytes_are_an_index_or_a_named_error(tmp_path_factory, data, how, at):
@@ -123,21 +146,7 @@ def test_any_bytes_are_an_index_or_a_named_error(tmp_path_factory, data, how, at
         "tail": whole[:at] + data,
         "middle": whole[:at] + data + whole[at + len(data) :],
     }[how]
-    path = folder / "fuzz.zip"
-    path.write_bytes(mixed)
-    try:
-        entries = list(read_zip_index(path))
-    except ZipIndexError:
-        return
-    fd = os.open(path, os.O_RDONLY)
-    for entry in entries:
-        if not entry_fault(entry, 1 << 20):
-            try:
-                content = read_at(fd, entry.offset, entry.compressed_size, entry.size, entry.method, "fuzz.zip")
-                assert len(content) == entry.size
-            except ZipEntryError:
-                pass
-    os.close(fd)
+    check_archive(mixed, folder / "fuzz.zip")
 
 
 def test_faults(tmp_path):
@@ -226,3 +235,30 @@ def test_workers_read_at_once(picture, method):
     assert read_zip_uri(uri) == data
     with ProcessPoolExecutor(2, mp_context=get_context(method)) as pool:
         assert set(pool.map(read_zip_uri, [uri] * 50)) == {data}
+
+
+@pytest.mark.parametrize("comment", [b"PK\5\6 in a comment", b"PK\5\6" * 12])
+def test_a_comment_may_look_like_an_end(tmp_path, comment):
+    path = write_zip(tmp_path / "a.zip", {"1.json": b"{}"})
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.comment = comment
+    assert [entry.name for entry in read_zip_index(path)] == ["1.json"]
+
+
+def test_something_behind_the_archive(tmp_path):
+    path = write_zip(tmp_path / "a.zip", {"1.json": b"{}"})
+    path.write_bytes(path.read_bytes() + b"\0" * 10)
+    assert [entry.name for entry in read_zip_index(path)] == ["1.json"]
+
+
+def test_a_file_that_took_the_archives_name_is_read(picture):
+    """The old one is still open in this process; the URI is of the new one."""
+    path, uri, data = picture
+    assert read_zip_uri(uri) == data
+    other = write_zip(path.with_name("new.zip"), {"모던/1.png": data, "모던/2.png": b"more"})
+    (entry, _), stat = read_zip_index(other), other.stat()
+    os.replace(other, path)
+    place = ZipPlace(entry.offset, entry.compressed_size, entry.size, entry.method, stat.st_size, stat.st_mtime_ns)
+    assert read_zip_uri(zip_uri(str(path), entry.name, place)) == data
+    with pytest.raises(ZipChangedError):
+        read_zip_uri(uri)

@@ -49,6 +49,14 @@ def test_pictures_and_a_contact_sheet_are_written(tmp_path):
     assert len(picks) > 1
 
 
+def test_a_known_style_is_written_above_the_picture(tmp_path):
+    records = write_images(tmp_path, 2)
+    records[1].update(style=8, sub_style=-1)
+    without, with_style = (Image.open(file) for file in draw(records, tmp_path / "out")[:2])
+    assert without.height == 480 < with_style.height
+    assert with_style.width == without.width
+
+
 def test_more_than_there_are_is_all(tmp_path):
     assert len(draw(write_images(tmp_path, 3), tmp_path / "out", num=50)) == 4
 

@@ -1,19 +1,11 @@
-import sys
-import types
-
+import numpy as np
 import pytest
 
 from kfashion_d2.data.export import export_fashionpedia
 
 
 @pytest.fixture
-def fashionpedia(monkeypatch):
-    """Their reader; it imports scikit-image for drawing alone."""
-    if "skimage" not in sys.modules:
-        skimage = types.ModuleType("skimage")
-        skimage.io = types.ModuleType("skimage.io")
-        monkeypatch.setitem(sys.modules, "skimage", skimage)
-        monkeypatch.setitem(sys.modules, "skimage.io", skimage.io)
+def fashionpedia():
     return pytest.importorskip("fashionpedia.fp")
 
 
@@ -32,3 +24,23 @@ def test_fashionpedia_reads_it(fashionpedia, dataset, tmp_path):
     black = schema.slice("color").start + schema.group("color").index_of.index("black")
     expected = [i for i, anno in enumerate(annos, 1) if anno["attributes"]["color"] == black]
     assert expected and sorted(read.getAnnIds(attIds=[black])) == expected
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_fashionpedia_evaluates_on_it(fashionpedia, dataset, tmp_path, monkeypatch, lost):
+    """Their AP under IoU and F1: 1 for the truth itself, and 0 where the attributes are lost."""
+    evaluation = pytest.importorskip("fashionpedia.fp_eval")
+    monkeypatch.setattr(np, "float", float, raising=False)  # they were written for a NumPy that had it
+    truth = fashionpedia.Fashionpedia(str(export_fashionpedia(dataset, tmp_path / "f.json")))
+    keys = ("image_id", "category_id", "bbox")
+    found = [
+        {**{key: anno[key] for key in keys}, "attribute_ids": [] if lost else anno["attribute_ids"], "score": 1.0}
+        for anno in truth.anns.values()
+    ]
+    ours = evaluation.FPEval(truth, truth.loadRes(found), "bbox")
+    ours.FPParams.catsWithAttributes, ours.FPParams.catsWithOutAttributes = list(range(25)), []
+    ours.FPParams.catSuperClsIds = [np.arange(25), np.arange(25), np.arange(25)]
+    with np.errstate(all="ignore"):
+        ours.run()
+    assert ours.resultDet["AP"] == pytest.approx(1.0)
+    assert ours.results["AP"] == pytest.approx(0.0 if lost else 1.0)

@@ -1,0 +1,114 @@
+"""A trained model over a registered split: what it says of every image, in plain arrays."""
+
+from __future__ import annotations
+
+from .. import _needs_detectron2  # noqa: F401  # isort: skip
+
+import logging
+
+import numpy as np
+from detectron2.config import CfgNode
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.evaluation import inference_on_dataset
+from detectron2.utils import comm
+from detectron2.utils.file_io import PathManager
+from torch import nn
+
+from ..checkpoint import KFashionCheckpointer
+from ..data.statistics import label_counts
+from ..evaluation import AttributeEvaluator, Predictions
+from ..schema import AttributeSchema
+from .loaders import build_test_loader
+from .setup import with_checked_classes
+from .trainer import Trainer
+
+__all__ = ["predict_dataset", "training_label_counts"]
+
+logger = logging.getLogger(__name__)
+
+
+def training_label_counts(cfg: CfgNode, schema: AttributeSchema) -> np.ndarray | None:
+    """
+    int64 (2, L): garments of ``DATASETS.TRAIN`` that have each label, and those of which it is known; None where no
+    training set is registered.
+    """
+    names = [name for name in cfg.DATASETS.TRAIN if MetadataCatalog.get(name).get("evaluator_type") == "kfashion"]
+    if not names:
+        return None
+    return sum(np.stack(label_counts(DatasetCatalog.get(name), schema)).sum(axis=1) for name in names)
+
+
+def predict_dataset(
+    cfg: CfgNode,
+    dataset_name: str | None = None,
+    *,
+    gt_boxes: bool = True,
+    model: nn.Module | None = None,
+) -> Predictions | None:
+    """
+    Run the model of a config over a split, in every process that calls it.
+
+    Args:
+        cfg: ``MODEL.WEIGHTS`` is the checkpoint; its datasets are registered. ``TEST.MAX_EVAL_IMAGES`` limits the
+            images.
+        dataset_name: the split; None: the first of ``DATASETS.TEST``.
+        gt_boxes: read attributes from the true boxes too.
+        model: the model, if it is there already.
+
+    Returns:
+        What was predicted, on the main process; None on others.
+
+    Raises:
+        FileNotFoundError: there are no weights there.
+        ValueError: none are named, there is no such dataset, or the model and the data do not fit.
+    """
+    cfg = with_checked_classes(cfg)
+    dataset_name = dataset_name or next(iter(cfg.DATASETS.TEST), "")
+    metadata = MetadataCatalog.get(dataset_name) if dataset_name in DatasetCatalog.list() else None
+    if metadata is None or metadata.get("evaluator_type") != "kfashion":
+        known = [
+            name for name in DatasetCatalog.list() if MetadataCatalog.get(name).get("evaluator_type") == "kfashion"
+        ]
+        raise ValueError(f"no K-Fashion dataset {dataset_name!r}; registered: {', '.join(known) or 'none'}")
+    if model is None:
+        model = _load(cfg)
+    schema = metadata.attribute_schema.subset(cfg.MODEL.ROI_ATTRIBUTE_HEAD.GROUPS)
+    counts = training_label_counts(cfg, schema) if comm.is_main_process() else None
+    if counts is None and comm.is_main_process():
+        logger.warning("DATASETS.TRAIN is not there: head, mid and tail cannot be told apart")
+    head = getattr(getattr(getattr(model, "module", model), "roi_heads", None), "attribute_head", None)
+    calibration = getattr(head, "calibration", None)
+    evaluator = AttributeEvaluator(
+        dataset_name,
+        schema=schema,
+        threshold=cfg.TEST.ATTRIBUTES.SCORE_THRESHOLD if calibration is None else dict(calibration.thresholds),
+        iou_threshold=cfg.TEST.ATTRIBUTES.IOU_THRESHOLD,
+        model=model if gt_boxes else None,
+        keep_masks=cfg.MODEL.MASK_ON,
+        label_counts=counts,
+        facts={
+            "weights": cfg.MODEL.WEIGHTS,
+            "meta_architecture": cfg.MODEL.META_ARCHITECTURE,
+            "roi_heads": cfg.MODEL.ROI_HEADS.NAME,
+            "score_threshold": cfg.MODEL.ROI_HEADS.SCORE_THRESH_TEST,
+            "detections_per_image": cfg.TEST.DETECTIONS_PER_IMAGE,
+            "store_dir": metadata.store_dir,
+            "store_hash": metadata.store_hash,
+            "image_root": metadata.image_root,
+            "schema_file": cfg.DATASETS.KFASHION.SCHEMA,
+            "train_datasets": list(cfg.DATASETS.TRAIN),
+        },
+    )
+    inference_on_dataset(model, build_test_loader(cfg, dataset_name), evaluator)
+    return evaluator.predictions
+
+
+def _load(cfg: CfgNode) -> nn.Module:
+    weights = cfg.MODEL.WEIGHTS
+    if not weights:
+        raise ValueError("MODEL.WEIGHTS is empty: name the checkpoint, as in MODEL.WEIGHTS output/model_final.pth")
+    if "://" not in weights and not PathManager.isfile(weights):
+        raise FileNotFoundError(f"MODEL.WEIGHTS {weights}: no such file")
+    model = Trainer.build_model(cfg)
+    KFashionCheckpointer(model).load(weights)
+    return model.eval()

@@ -1,0 +1,68 @@
+"""What an evaluation found, as text for a terminal."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from tabulate import tabulate
+
+from ..schema import AttributeSchema
+from .attribute_metrics import attribute_table
+from .prediction_metrics import ATTRIBUTE_TASKS, Evaluation
+
+__all__ = ["HEADLINE", "evaluation_table", "headline_table"]
+
+# Names within an attribute task -> what they are.
+HEADLINE = {
+    "recall": "garments found",
+    "mean/accuracy": "accuracy",
+    "mean/balanced_accuracy": "balanced accuracy",
+    "mean/macro_f1": "macro-F1",
+    "mean/mAP": "mAP",
+    "mean/micro_f1": "micro-F1",
+    "mean/ece": "calibration error",
+    "head/f1": "F1, head",
+    "mid/f1": "F1, mid",
+    "tail/f1": "F1, tail",
+}
+
+
+def headline_table(document: Mapping[str, Any]) -> str:
+    """
+    A line for each headline number, a column for each setting, with the intervals that are there.
+
+    Args:
+        document: of :func:`metrics_document` or :func:`read_metrics`.
+    """
+    metrics, intervals = document["metrics"], document["intervals"]
+    tasks = [task for task in ATTRIBUTE_TASKS if any(name.startswith(f"{task}/") for name in metrics)]
+    rows = []
+    for name, title in HEADLINE.items():
+        cells = [_cell(f"{task}/{name}", metrics, intervals) for task in tasks]
+        if any(cells):
+            rows.append([title, *cells])
+    text = tabulate(rows, headers=["percent", *(ATTRIBUTE_TASKS[task] for task in tasks)], tablefmt="simple")
+    others = sorted({name.partition("/")[0] for name in metrics} - set(ATTRIBUTE_TASKS))
+    for task in others:
+        names = [name for name in metrics if name.startswith(f"{task}/") and "-" not in name]
+        row = [_cell(name, metrics, intervals) or "-" for name in names]
+        headers = [task, *(name.partition("/")[2] for name in names)]
+        text += "\n\n" + tabulate([["", *row]], headers=headers, tablefmt="simple", disable_numparse=True)
+    return text
+
+
+def _cell(name: str, metrics: Mapping[str, float], intervals: Mapping[str, Any]) -> str:
+    value = metrics.get(name)
+    if value is None or math.isnan(value):
+        return ""
+    low, high = intervals.get(name, (math.nan, math.nan))
+    return f"{value:.1f}" if low is None or math.isnan(low) else f"{value:.1f} ({low:.1f} to {high:.1f})"
+
+
+def evaluation_table(
+    document: Mapping[str, Any], evaluation: Evaluation, schema: AttributeSchema, language: str = "en"
+) -> str:
+    """The headline, then the groups one by one on detections and, where they were read, on ground-truth boxes."""
+    return headline_table(document) + "\n\n" + attribute_table(evaluation.metrics, schema, language)

@@ -1,0 +1,119 @@
+"""From predictions to metrics, in every setting. Shapes as in predictions.py."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from .group_metrics import detailed_metrics
+from .matching import match_images
+from .per_label import LabelTable
+from .predictions import Predictions
+
+__all__ = ["ATTRIBUTE_TASKS", "Evaluation", "evaluate_predictions", "match_predictions", "task_rows"]
+
+# The settings in which attributes are scored -> their titles.
+ATTRIBUTE_TASKS = {
+    "attributes": "detections, by class",
+    "attributes_class_agnostic": "detections, any class",
+    "attributes_gt_boxes": "ground-truth boxes",
+}
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """
+    Attributes:
+        metrics: task -> name -> value; percentages but the counts, NaN where there is nothing to measure.
+        tables: task -> its labels one by one, for the tasks of ATTRIBUTE_TASKS that were evaluated.
+        matches: "attributes" and "attributes_class_agnostic" -> int64 (G,), the row of each garment's detection or -1.
+        iou_threshold: of the matching.
+    """
+
+    metrics: dict[str, dict[str, float]]
+    tables: dict[str, LabelTable]
+    matches: dict[str, np.ndarray]
+    iou_threshold: float
+
+
+def match_predictions(
+    predictions: Predictions, iou_threshold: float = 0.5, *, class_agnostic: bool = False
+) -> np.ndarray:
+    """int64 (G,): the row of each garment's detection, or -1; see :func:`match_images`."""
+    return match_images(
+        predictions.det_offsets,
+        predictions.det_boxes,
+        predictions.det_scores,
+        predictions.det_classes,
+        predictions.gt_offsets,
+        predictions.gt_boxes,
+        predictions.gt_classes,
+        iou_threshold,
+        gt_parts=predictions.gt_parts,
+        class_parts=predictions.info.class_parts,
+        class_agnostic=class_agnostic,
+    )
+
+
+def task_rows(
+    predictions: Predictions, task: str, matches: Mapping[str, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """
+    What a task of ATTRIBUTE_TASKS scores.
+
+    Args:
+        matches: of an :class:`Evaluation`.
+
+    Returns:
+        int64 (M,): the rows of the garments; float16 (M, L) scores; int8 (M, L) targets.
+
+    Raises:
+        ValueError: the predictions hold no scores on ground-truth boxes.
+    """
+    if task == "attributes_gt_boxes":
+        if predictions.gt_attributes is None:
+            raise ValueError("these predictions hold no scores on ground-truth boxes: evaluate with --gt-boxes")
+        return np.arange(predictions.num_garments), predictions.gt_attributes, predictions.gt_targets
+    garments = np.flatnonzero(matches[task] >= 0)
+    return garments, predictions.det_attributes[matches[task][garments]], predictions.gt_targets[garments]
+
+
+def evaluate_predictions(predictions: Predictions, *, iou_threshold: float | None = None) -> Evaluation:
+    """
+    Attributes in every setting, with the thresholds and the training counts of ``predictions.info``:
+
+    - "attributes": of garments that a detection of their class found (:func:`match_images`), with ``garments`` (all),
+      ``matched`` and ``recall`` (percent) beside the metrics of :func:`detailed_metrics`;
+    - "attributes_class_agnostic": the same whatever the detection's class is;
+    - "attributes_gt_boxes": of all garments, read from their true boxes, where that was asked for.
+
+    Args:
+        iou_threshold: of a match; None: that of ``predictions.info``.
+
+    Raises:
+        ValueError: the threshold is not in (0, 1].
+    """
+    info, num_garments = predictions.info, predictions.num_garments
+    iou_threshold = info.iou_threshold if iou_threshold is None else iou_threshold
+    matches = {
+        "attributes": match_predictions(predictions, iou_threshold),
+        "attributes_class_agnostic": match_predictions(predictions, iou_threshold, class_agnostic=True),
+    }
+    metrics: dict[str, dict[str, float]] = {}
+    tables: dict[str, LabelTable] = {}
+    for task in ATTRIBUTE_TASKS:
+        if task == "attributes_gt_boxes" and predictions.gt_attributes is None:
+            continue
+        _, scores, targets = task_rows(predictions, task, matches)
+        metrics[task], tables[task] = detailed_metrics(scores, targets, info.schema, info.threshold, info.label_counts)
+        if task in matches:
+            matched = int((matches[task] >= 0).sum())
+            metrics[task].update(
+                garments=float(num_garments),
+                matched=float(matched),
+                recall=100 * matched / num_garments if num_garments else math.nan,
+            )
+    return Evaluation(metrics, tables, matches, iou_threshold)

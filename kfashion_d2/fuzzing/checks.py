@@ -1,0 +1,180 @@
+"""What must hold for any input at all; an AssertionError, or any other exception, is a fault of ours."""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pyarrow as pa
+
+from ..data.annotation import parse_annotation
+from ..data.attributes import find_value
+from ..data.batch import BatchParser
+from ..data.problem_counts import count_problems
+from ..data.store import KFashionDataset, parsed_schema, records_to_table
+from ..data.zip_index import ZipIndexError, entry_fault, read_zip_index
+from ..data.zip_reader import PREFIX, ZipEntryError, read_at, read_zip_uri
+from ..schema import AttributeSchema
+from .choices import PARTS, TABLES
+
+__all__ = ["check_annotation", "check_archive", "check_batch", "check_conversion", "garments_in"]
+
+MAX_SIZE = 1 << 20  # bytes of an entry that is read here
+
+
+def garments_in(obj: Any) -> int:
+    """The definition, written out: a part and index with any of rect, polygon or labels non-empty."""
+    details = find_value(find_value(obj, "데이터셋 정보"), "데이터셋 상세설명")
+    seen = set()
+    for key in TABLES:
+        for part in PARTS:
+            entries = find_value(find_value(details, key), part)
+            entries = entries if isinstance(entries, list) else [entries]
+            seen |= {(part, i) for i, entry in enumerate(entries) if entry}
+    return len(seen)
+
+
+def check_annotation(obj: Any, schema: AttributeSchema) -> dict[str, Any] | None:
+    """Every garment is in the record or dropped, and the record keeps the data contract. Returns the record."""
+    record, problems = parse_annotation(obj, schema)
+    dropped = [problem for problem in problems if problem.action == "dropped"]
+    annos = record["annotations"] if record else []
+    assert len(annos) + sum(problem.part != "" for problem in dropped) == garments_in(obj)
+    assert (record is None) == any(problem.part == "" for problem in dropped)
+    assert {problem.action for problem in problems} <= {"dropped", "repaired", "noted"}
+    for anno in annos:
+        _check_garment(anno, record, schema)
+    return record
+
+
+def _check_garment(anno: dict[str, Any], image: dict[str, Any], schema: AttributeSchema) -> None:
+    x, y, w, h = anno["bbox"]
+    assert w > 0 and h > 0 and x >= 0 and y >= 0, anno
+    assert x + w <= image["width"] + 1e-6 and y + h <= image["height"] + 1e-6, anno
+    (polygon,) = anno["segmentation"]
+    assert len(polygon) >= 6 and len(polygon) % 2 == 0 and all(map(math.isfinite, polygon)), anno
+    assert -1 <= anno["category_id"] < len(schema.categories)
+    schema.encode(anno["attributes"], anno["part"])  # refuses what the contract does not allow
+
+
+def check_batch(objs: Sequence[Any], parser: BatchParser, schema: AttributeSchema) -> list[int]:
+    """The rows that the fast way takes equal the slow way's, which has nothing to say of them. Returns those rows."""
+    rows, table = parser.parse(objs)
+    records = []
+    for row in rows.tolist():
+        record, problems = parse_annotation(objs[row], schema)
+        assert record is not None and problems == [], objs[row]
+        records.append(record)
+    assert table.schema == parsed_schema(schema)
+    table.validate(full=True)
+    expected = records_to_table(records, schema)
+    assert table.to_pylist() == expected.to_pylist()
+    return rows.tolist()
+
+
+def check_archive(data: bytes, path: Path) -> int:
+    """
+    An index or a named error; every entry its declared bytes or a named error; and no other bytes than Python's own
+    zipfile finds at that place. Returns the number of entries read.
+    """
+    path.write_bytes(data)
+    try:
+        entries = list(read_zip_index(path))
+    except ZipIndexError:
+        return 0
+    theirs = _contents_by_zipfile(data)
+    count = 0
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        for entry in entries:
+            assert not entry.name.endswith("/")
+            if entry_fault(entry, MAX_SIZE):
+                continue
+            try:
+                content = read_at(fd, entry.offset, entry.compressed_size, entry.size, entry.method, "fuzz")
+            except ZipEntryError:
+                continue
+            assert len(content) == entry.size
+            count += 1
+            if zlib.crc32(content) == entry.crc:
+                assert content == theirs.get((entry.offset, entry.crc), content)
+    finally:
+        os.close(fd)
+    return count
+
+
+def _contents_by_zipfile(data: bytes) -> dict[tuple[int, int], bytes]:
+    """(place, CRC-32) -> content, of what it reads."""
+    found = {}
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            for info in archive.infolist():
+                if info.file_size <= MAX_SIZE and info.compress_size <= MAX_SIZE:
+                    try:
+                        found[info.header_offset, info.CRC] = archive.read(info)
+                    except Exception:  # whatever it says of a broken entry
+                        continue
+    except Exception:
+        return found
+    return found
+
+
+def check_conversion(summary: dict[str, Any], output: Path, schema: AttributeSchema, sound_id: int) -> None:
+    """
+    The files tell the same as the summary, every dict keeps the contract, and the sound annotation came through.
+
+    Args:
+        summary: of :func:`convert_dataset`.
+        output: its output.
+        sound_id: the id of an annotation without a fault.
+    """
+    lines = [orjson.loads(line) for line in (output / "problems.jsonl").read_bytes().splitlines()]
+    listed = Counter(
+        (line["split"], line["action"], "garments" if line["part"] else "annotations")
+        for line in lines
+        if line["action"] == "dropped"
+    )
+    reasons = Counter((line["reason"], line["action"]) for line in lines)
+    expected: Counter = Counter()
+    for problem in summary["problems"]:
+        expected[problem["reason"], problem["action"]] += problem["count"]
+    assert reasons == expected
+    splits = {name: KFashionDataset(output / name, "category_or_part", schema=schema) for name in summary["splits"]}
+    ids = []
+    for name, dataset in splits.items():
+        counts = summary["splits"][name]
+        for unit, kept in (("annotations", "images_out"), ("garments", "garments_out")):
+            assert counts[kept] + counts[f"{unit}_dropped"] == counts[unit]
+            assert counts[f"{unit}_dropped"] == listed[name, "dropped", unit]
+        assert counts["images_out"] == len(dataset)
+        ids += dataset.image_ids.tolist()
+        garments = 0
+        for image in dataset:
+            garments += len(image["annotations"])
+            for anno in image["annotations"]:
+                assert 0 <= anno["category_id"] < len(schema.categories) + len(schema.parts)
+                _check_garment({**anno, "category_id": -1}, image, schema)
+            _read_image(image["file_name"])
+        assert garments == counts["garments_out"] == int(dataset.num_garments.sum())
+        for shard in dataset.shards():
+            pa.Table.from_batches([shard.batch]).validate(full=True)
+    assert ids.count(sound_id) == 1
+    assert sum(problem["count"] for problem in count_problems(output / "problems.jsonl", splits)) == len(lines)
+
+
+def _read_image(file_name: str) -> None:
+    if file_name.startswith(PREFIX):
+        try:
+            read_zip_uri(file_name)
+        except ZipEntryError:
+            return
+    else:
+        assert not file_name or os.path.isfile(file_name)

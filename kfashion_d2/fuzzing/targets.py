@@ -1,0 +1,136 @@
+"""The fuzzer's targets: functions of bytes that raise where a promise is broken."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from ..data.batch import BatchParser
+from ..data.convert import convert_dataset
+from ..schema import kfashion_schema
+from .archives import base_archives, patch_archive, zip_bytes
+from .checks import check_annotation, check_archive, check_batch, check_conversion
+from .choices import Choices, base_annotations, mutate_annotation
+
+__all__ = ["TARGETS", "seeds"]
+
+SOUND_ID = 4_000_000_001
+STYLES = ("모던", "기타")
+
+
+@cache
+def _parser() -> BatchParser:
+    return BatchParser(kfashion_schema())
+
+
+@cache
+def _folder() -> Path:
+    return Path(tempfile.mkdtemp(prefix="kfashion-fuzz-"))
+
+
+def clean_up() -> None:
+    """Remove the scratch folder of this process."""
+    if _folder.cache_info().currsize:
+        shutil.rmtree(_folder(), ignore_errors=True)
+        _folder.cache_clear()
+
+
+def _annotation(choices: Choices) -> Any:
+    """A mutated annotation, or any JSON that the bytes happen to be."""
+    if choices.below(4):
+        return mutate_annotation(choices)
+    try:
+        return json.loads(choices.rest())
+    except (ValueError, RecursionError):
+        return None
+
+
+def _as_json(obj: Any, ascii_only: bool = True) -> bytes:
+    try:
+        return json.dumps(obj, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
+    except RecursionError:  # deeper than this parser goes, which a file may be
+        return b"[" * 1100 + b"]" * 1100
+
+
+def annotation(data: bytes) -> None:
+    """:func:`parse_annotation` on any JSON value."""
+    check_annotation(_annotation(Choices(data)), kfashion_schema())
+
+
+def batch(data: bytes) -> None:
+    """The fast way against the slow way, on what orjson reads."""
+    choices = Choices(data)
+    objs = []
+    for _ in range(1 + choices.below(3)):
+        try:
+            objs.append(orjson.loads(_as_json(_annotation(choices))))
+        except orjson.JSONDecodeError:
+            objs.append(None)
+    check_batch([base_annotations()[0], *objs], _parser(), kfashion_schema())
+
+
+def archive(data: bytes) -> None:
+    """The index and the reader on any bytes, or on a patched archive."""
+    choices = Choices(data)
+    content = patch_archive(choices.pick(base_archives()), choices) if choices.below(3) else choices.rest()
+    check_archive(content, _folder() / "fuzz.zip")
+
+
+def conversion(data: bytes) -> None:
+    """A folder of files and archives, converted and read back."""
+    choices = Choices(data)
+    root, output = _folder() / "data", _folder() / "out"
+    for folder in (root, output):
+        shutil.rmtree(folder, ignore_errors=True)
+    _write_folder(root, choices)
+    options = {"labels_only": choices.below(4) == 1, "check_images": choices.below(4) == 1}
+    summary = convert_dataset(root, output, **options)
+    if not options["check_images"]:  # the images are no images
+        check_conversion(summary, output, kfashion_schema(), SOUND_ID)
+
+
+def _write_folder(root: Path, choices: Choices) -> None:
+    sound = json.dumps(base_annotations()[0], ensure_ascii=False)
+    sound = sound.replace(str(base_annotations()[0]["이미지 정보"]["이미지 식별자"]), str(SOUND_ID))
+    files = {f"Training/{SOUND_ID}.json": sound.encode(), f"Training/{SOUND_ID}.jpg": b"x"}
+    for split in ("Training", "Validation"):
+        packed: dict[str, bytes] = {}
+        for _ in range(choices.below(4)):
+            stem = f"{choices.pick(STYLES)}/{choices.pick(('1', '2', '3', 'a'))}"
+            content = _as_json(_annotation(choices), bool(choices.below(2))) if choices.below(8) else choices.take(20)
+            place = packed if choices.below(2) else files
+            prefix = "" if place is packed else f"{split}/"
+            place[f"{prefix}{stem}.json"] = content
+            if choices.below(4):
+                place[f"{prefix}{stem}.jpg"] = b"x" * choices.below(300)
+        if packed:
+            content = zip_bytes(packed)
+            files[f"{split}/all.zip"] = patch_archive(content, choices) if choices.below(2) else content
+    for name, content in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    "annotation": annotation,
+    "batch": batch,
+    "archive": archive,
+    "conversion": conversion,
+}
+
+
+def seeds(name: str) -> list[bytes]:
+    """Inputs to start a target from."""
+    texts = [json.dumps(obj, ensure_ascii=False).encode() for obj in base_annotations()[:4]]
+    found = [bytes([1 + i, *range(i, i + 40)]) for i in range(8)]
+    if name == "archive":
+        return [*found, *(b"\0" + content for content in base_archives())]
+    return [*found, *(b"\0" + text for text in texts)]

@@ -1,0 +1,39 @@
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+from kfashion_d2.fuzzing import run, targets
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_without_atheris_the_remedy_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "find_spec", lambda name: None)
+    with pytest.raises(ModuleNotFoundError, match=r"atheris .*pip install 'kfashion_d2\[fuzz\]'"):
+        run.fuzz(["archive"], 1, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_short_run(tmp_path):
+    pytest.importorskip("atheris")
+    (outcome,) = run.fuzz(["archive"], 1, tmp_path)
+    assert outcome.inputs > len(targets.seeds("archive")) and outcome.faults == []
+    # Inputs that reached something new were kept: the code was instrumented.
+    assert len(list((tmp_path / "corpus/archive").iterdir())) > len(targets.seeds("archive"))
+
+
+def test_replay(tmp_path, monkeypatch, capsys):
+    (tmp_path / "input").write_bytes(b"\1\0\0")
+    argv = ["fuzz.py", "--target", "archive", "--replay", str(tmp_path / "input")]
+    monkeypatch.setattr(sys, "argv", argv)
+    runpy.run_path(str(ROOT / "tools/fuzz.py"), run_name="__main__")
+    assert "breaks nothing" in capsys.readouterr().out
+
+    def broken(data):
+        raise KeyError(data)
+
+    monkeypatch.setitem(targets.TARGETS, "archive", broken)
+    with pytest.raises(KeyError, match=r"\\x01\\x00\\x00"):
+        run.replay("archive", tmp_path / "input")

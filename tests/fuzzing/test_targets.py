@@ -1,0 +1,123 @@
+"""Every target on what hypothesis thinks of; minutes of the same with coverage are tools/fuzz.py's."""
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from kfashion_d2.data import batch as batch_module
+from kfashion_d2.data import zip_index
+from kfashion_d2.data.annotation import Problem
+from kfashion_d2.fuzzing import checks, choices, targets
+from kfashion_d2.fuzzing.archives import base_archives
+from kfashion_d2.fuzzing.checks import check_archive, garments_in
+from kfashion_d2.fuzzing.choices import Choices, base_annotations, mutate_annotation
+from kfashion_d2.schema import kfashion_schema
+
+SCHEMA = kfashion_schema()
+QUICK = settings(deadline=None, suppress_health_check=list(HealthCheck))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def scratch(tmp_path_factory):
+    before, os.environ["TMPDIR"] = os.environ.get("TMPDIR"), str(tmp_path_factory.getbasetemp())
+    yield
+    targets.clean_up()
+    os.environ.pop("TMPDIR")
+    if before is not None:
+        os.environ["TMPDIR"] = before
+
+
+@given(st.binary(max_size=120))
+@settings(QUICK, max_examples=400)
+def test_an_annotation_is_accounted_for(data):
+    targets.annotation(data)
+
+
+@given(st.binary(max_size=120))
+@settings(QUICK, max_examples=200)
+def test_both_parsers_agree(data):
+    targets.batch(data)
+
+
+@given(st.binary(max_size=200))
+@settings(QUICK, max_examples=400)
+def test_an_archive_is_read_or_named(data):
+    targets.archive(data)
+
+
+@given(st.binary(max_size=300))
+@settings(QUICK, max_examples=60)
+def test_a_folder_is_converted(data):
+    targets.conversion(data)
+
+
+@pytest.mark.parametrize("name", targets.TARGETS)
+def test_the_seeds_break_nothing(name):
+    for data in targets.seeds(name):
+        targets.TARGETS[name](data)
+
+
+def test_choices():
+    some = Choices(bytes([7, 255, 1, 2, 3, 4, 5]))
+    assert (some.below(4), some.pick("abc"), some.below(1000)) == (3, "a", 0x04030201 % 1000)
+    assert some.take(9) == b"\5" and not some and some.below(9) == 0 and some.rest() == b""
+
+
+def test_mutations_leave_the_base_alone_and_reach_every_kind():
+    before = repr(base_annotations())
+    seen = {repr(mutate_annotation(Choices(bytes([i % 10, 5, *range(i, i + 60)])))) for i in range(0, 190, 7)}
+    assert len(seen) == 28 and repr(base_annotations()) == before
+
+
+def test_the_base_archives_are_sound(tmp_path):
+    """By the number of entries that are read: one that leaves the folder is not, nor is an archive inside."""
+    assert [check_archive(data, tmp_path / "a.zip") for data in base_archives()] == [3, 3, 1, 3, 3, 1, 1, 1, 0]
+
+
+@pytest.mark.parametrize("parts", [["상의"], ["상의", "하의"]])
+def test_garments_in_by_hand(parts):
+    details = {"렉트좌표": {part: [{"X좌표": 1}, {}] for part in parts}, "라벨링": {"상의": [{}, {}, {"색상": "블랙"}]}}
+    assert garments_in({"데이터셋 정보": {"데이터셋 상세설명": details}}) == len(parts) + 1
+    assert garments_in([1]) == 0
+
+
+class TestFaultsAreFound:
+    """Each check sees a fault that is put in for it."""
+
+    def test_a_lost_garment(self, monkeypatch):
+        record = {"annotations": [], "height": 1, "width": 1}
+        monkeypatch.setattr(checks, "parse_annotation", lambda obj, schema: (record, []))
+        with pytest.raises(AssertionError):
+            targets.annotation(b"\1\0\0")
+
+    def test_parsers_that_differ(self, monkeypatch):
+        noted = [Problem("", "x", "y", "noted")]
+        parse = checks.parse_annotation
+        monkeypatch.setattr(checks, "parse_annotation", lambda obj, schema: (parse(obj, schema)[0], noted))
+        with pytest.raises(AssertionError):
+            targets.batch(b"")
+
+    def test_another_box(self, monkeypatch):
+        resolve = batch_module._Columns.resolve
+        monkeypatch.setattr(
+            batch_module._Columns, "resolve", lambda self, owner: (resolve(self, owner)[0] + 1, resolve(self, owner)[1])
+        )
+        with pytest.raises(AssertionError):
+            targets.batch(b"")
+
+    def test_an_exception_that_is_none_of_ours(self, monkeypatch):
+        monkeypatch.setattr(zip_index, "_decode", lambda raw, is_utf8: raw.decode("ascii"))
+        with pytest.raises(UnicodeDecodeError):
+            targets.archive(b"\1\0\0")
+
+    def test_an_annotation_that_went_missing(self, monkeypatch):
+        monkeypatch.setattr(targets, "SOUND_ID", 5)
+        monkeypatch.setattr(checks, "KFashionDataset", lambda *args, **kwargs: [])
+        with pytest.raises(AssertionError):
+            targets.conversion(b"")
+
+
+def test_values_hold_what_only_pythons_parser_reads():
+    assert any(value != value for value in choices.VALUES) and 10**400 in choices.VALUES
