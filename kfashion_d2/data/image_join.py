@@ -16,7 +16,7 @@ __all__ = ["join_images"]
 
 def join_images(
     labels: PlaceColumns, images: PlaceColumns
-) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], dict[str, int], np.ndarray]:
+) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], dict[str, int], tuple[np.ndarray, np.ndarray]]:
     """
     An annotation's image has its file's stem, and is of its split or of none; of several, the one in the folder of the
     same name (the style), and of those the first.
@@ -25,7 +25,8 @@ def join_images(
         splits: split -> (rows of `labels`, rows of `images`; -1 where an annotation has none), by id (the stem as a
             number where it is one), then by path.
         num_images: split -> images found.
-        unused: int64, ascending: rows of `images` that no annotation uses.
+        unused: int64, ascending: rows of `images` that no annotation uses; and bool: whether one uses another image
+            of the same stem.
     """
     label_splits = np.array([folder.split for folder in labels.folders], dtype=object)[labels.folder_ids]
     image_splits = [folder.split for folder in images.folders]
@@ -46,7 +47,13 @@ def join_images(
             mine[missing] = _find(labels, rows[missing], images, candidates)
         used[mine[mine >= 0]] = True
         splits[split] = (rows, mine)
-    return splits, dict(num_images), np.flatnonzero(~used)
+    is_second = np.zeros(len(images), dtype=bool)
+    for group in set(groups[~used].tolist()):
+        mine, others = np.flatnonzero((groups == group) & ~used), np.flatnonzero((groups == group) & used)
+        stems, taken = (images.stems.take(pa.array(rows)) for rows in (mine, others))
+        is_second[mine] = pc.is_in(stems, value_set=taken).to_numpy(zero_copy_only=False)
+    unused = np.flatnonzero(~used)
+    return splits, dict(num_images), (unused, is_second[unused])
 
 
 def _find(labels: PlaceColumns, rows: np.ndarray, images: PlaceColumns, candidates: np.ndarray) -> np.ndarray:

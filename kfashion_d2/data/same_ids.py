@@ -55,14 +55,12 @@ class _Rows:
         shard, local = self.place(row)
         return self.table(shard)[column][local].as_py()
 
-    def content(self, row: int) -> dict[str, Any]:
+    def content(self, row: int) -> str:
+        """To compare: as text, since NaN is not equal to itself."""
         shard, local = self.place(row)
         table = self.table(shard)
-        return (
-            table.select([name for name in table.column_names if name not in FILE_FIELDS])
-            .slice(local, 1)
-            .to_pylist()[0]
-        )
+        table = table.select([name for name in table.column_names if name not in FILE_FIELDS])
+        return repr(table.slice(local, 1).to_pylist())
 
 
 def drop_duplicates(
@@ -121,12 +119,16 @@ def drop_duplicates(
 def note_shared_ids(converters: dict[str, ShardConverter], results: dict[str, list[ShardResult]]) -> list[Note]:
     """One of every annotation whose id an earlier split has too."""
     notes: list[Note] = []
-    earlier: list[tuple[str, np.ndarray]] = []
+    earlier: list[tuple[str, _Rows]] = []
     for name, converter in converters.items():
         rows = _Rows(converter, results[name])
-        for other, ids in earlier:
-            for row in np.flatnonzero(np.isin(rows.ids, ids)).tolist():
-                reason = f"id also in split {other}"
-                notes.append(Note(name, rows.get(row, "label_file"), reason, "annotations", int(rows.ids[row])))
-        earlier.append((name, rows.ids))
+        for other, others in earlier:
+            order = np.argsort(others.ids, kind="stable")
+            for row in np.flatnonzero(np.isin(rows.ids, others.ids)).tolist():
+                image_id = int(rows.ids[row])
+                twin = int(order[np.searchsorted(others.ids, image_id, sorter=order)])
+                same = rows.content(row) == others.content(twin)
+                reason = f"id also in split {other}" + ("" if same else ", other content")
+                notes.append(Note(name, rows.get(row, "label_file"), reason, "annotations", image_id))
+        earlier.append((name, rows))
     return notes

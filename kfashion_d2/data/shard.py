@@ -257,7 +257,7 @@ class ShardConverter:
                 lines.append(problem_line(job.split, path, problem))
                 if problem.action != "noted" and not result.first_refused:
                     place = ", ".join(filter(None, (problem.part, problem.key))) or "the whole file"
-                    result.first_refused = f"{path}: {problem.reason} ({place}), value {problem.value!r}"
+                    result.first_refused = f"{path}: {problem.reason} ({place}), value {_shown(problem.value)}"
 
     def _why_drop(self, job: Job, row: int, width: int, height: int) -> str:
         if not job.images.paths[row]:

@@ -21,6 +21,7 @@ __all__ = ["Archive", "Note", "SourceIndex", "find_sources"]
 
 LABEL, IMAGE = 0, 1
 KINDS = {"json": LABEL, "jpg": IMAGE, "jpeg": IMAGE, "png": IMAGE}  # by the name's ending
+OTHER_ARCHIVES = ("tar", "tgz", "gz", "7z", "rar", "alz", "egg")  # a download of AI Hub's own shell comes as a tar
 SPLITS = {
     **dict.fromkeys(("training", "train"), "train"),
     **dict.fromkeys(("validation", "val", "valid"), "val"),
@@ -59,7 +60,8 @@ class SourceIndex:
             conversion: by id (the stem as a number where it is one), then by path.
         labels, images: all of them, in the order of finding.
         num_images: split -> images found.
-        unused: int64, rows of `images` that no annotation uses.
+        unused: int64 and bool: the rows of `images` that no annotation uses, and whether one uses another image of
+            the same name.
     """
 
     archives: list[Archive]
@@ -67,7 +69,7 @@ class SourceIndex:
     labels: PlaceColumns
     images: PlaceColumns
     num_images: dict[str, int]
-    unused: np.ndarray
+    unused: tuple[np.ndarray, np.ndarray]
     _notes: list[Note]
 
     def __len__(self) -> int:
@@ -76,11 +78,12 @@ class SourceIndex:
     def notes(self) -> Iterator[Note]:
         """Archives, entries and images that no annotation uses; there may be a million."""
         yield from self._notes
-        for start in range(0, len(self.unused), NOTES):
-            rows = self.unused[start : start + NOTES]
-            folders = self.images.folder_ids[rows].tolist()
-            for path, folder in zip(self.images.take(rows).paths, folders, strict=True):
-                yield Note(self.images.folders[folder].split, path, "image without annotation", "images")
+        reasons = "image without annotation", "annotation has another image of this name"
+        for start in range(0, len(self.unused[0]), NOTES):
+            rows, is_second = (column[start : start + NOTES] for column in self.unused)
+            paths, folders = self.images.take(rows).paths, self.images.folder_ids[rows].tolist()
+            for path, folder, second in zip(paths, folders, is_second.tolist(), strict=True):
+                yield Note(self.images.folders[folder].split, path, reasons[second], "images")
 
     def describe(self) -> str:
         """For people: what was found, a line for each place."""
@@ -132,6 +135,8 @@ def find_sources(root: Path, default_split: str | None = None, skip: Path | None
                 _read_archive(root, path, default_split, archives, places, notes)
             elif ".zip.part" in name.lower():
                 notes.append(Note(place.split, path, "part of an archive: join the parts first", "archives"))
+            elif suffix in OTHER_ARCHIVES:
+                notes.append(Note(place.split, path, "archive of a kind that is not read: unpack it", "archives"))
         for builder, paths in zip(places, found, strict=True):
             builder.extend(paths, [builder.folder_id(place)] * len(paths))
     labels, images = places
@@ -190,7 +195,7 @@ def _read_archive(
             suffix = name.rpartition(".")[2].lower()
             kind = KINDS.get(suffix)
             if kind is None or name.startswith("._"):
-                if suffix == "zip":
+                if suffix == "zip" or suffix in OTHER_ARCHIVES:
                     notes.append(Note(split, f"{path}/{entry}", "archive inside an archive, left alone", "archives"))
                 continue
             if folder not in folders:

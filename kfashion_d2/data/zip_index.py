@@ -36,6 +36,8 @@ _ROW = np.dtype(
 )
 _NUMBERS = ("offset", "compressed_size", "size", "method", "crc", "flags")
 CHUNK = 1 << 16  # entries
+NO_SIZE = np.iinfo(np.int64).max
+_HANGUL = re.compile("[\u1100-\u11ff\u3131-\u318e\uac00-\ud7a3]")  # composed or not
 _SUSPICIOUS = r"^[/\\]|\.\.|[:\x00]"
 ENCRYPTED, _UTF8 = 1 << 0, 1 << 11
 
@@ -168,9 +170,9 @@ def _read_rows(directory: bytes, starts: list[int], start: int, shift: int) -> t
         at = starts[i] + _ROW.itemsize + int(fixed["name_size"][i])
         offset, compressed, size = numbers[i, :3].tolist()
         size, compressed, offset = _zip64(directory[at : at + int(fixed["extra_size"][i])], size, compressed, offset)
-        if max(size, compressed, offset + shift) >= 1 << 63:
+        if max(compressed, offset + shift) > NO_SIZE:
             raise ZipIndexError("an entry points outside the file")
-        numbers[i, :3] = offset, compressed, size
+        numbers[i, :3] = offset, compressed, min(size, NO_SIZE)  # a damaged one, which is too large in any case
     numbers[:, 0] += shift
     sizes = fixed["name_size"].tolist()
     names = [
@@ -208,6 +210,10 @@ def _decode(raw: bytes, flags: int) -> str:
         name = raw.decode("utf-8")
     except UnicodeDecodeError:
         return raw.decode("utf-8" if flags & _UTF8 else "cp949", errors="replace")
+    if name.isascii() or flags & _UTF8 or _HANGUL.search(name):
+        return name
+    korean = raw.decode("cp949", errors="replace")  # 키치 in cp949 is UTF-8 too, of letters that nobody writes
+    return korean if _HANGUL.search(korean) else name
 
 
 def entry_fault(entry: ZipEntry, max_size: int) -> str:

@@ -12,20 +12,30 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 import pyarrow as pa
 
-from ..data.annotation import parse_annotation
+from ..data.annotation import parse_annotation, read_annotation
 from ..data.attributes import find_value
 from ..data.batch import BatchParser
 from ..data.problem_counts import count_problems
-from ..data.store import KFashionDataset, parsed_schema, records_to_table
+from ..data.store import KFashionDataset
+from ..data.store_schema import RECT_FIELDS, parsed_schema, records_to_table
 from ..data.zip_index import ZipIndexError, entry_fault, read_zip_index
 from ..data.zip_reader import PREFIX, ZipEntryError, read_at, read_zip_uri
 from ..schema import AttributeSchema
 from .choices import PARTS, TABLES
 
-__all__ = ["check_annotation", "check_archive", "check_batch", "check_conversion", "garments_in"]
+__all__ = [
+    "check_annotation",
+    "check_archive",
+    "check_batch",
+    "check_conversion",
+    "check_split",
+    "garments_in",
+    "row_of",
+]
 
 MAX_SIZE = 1 << 20  # bytes of an entry that is read here
 
@@ -68,16 +78,22 @@ def _check_garment(anno: dict[str, Any], image: dict[str, Any], schema: Attribut
 def check_batch(objs: Sequence[Any], parser: BatchParser, schema: AttributeSchema) -> list[int]:
     """The rows that the fast way takes equal the slow way's, which has nothing to say of them. Returns those rows."""
     rows, table = parser.parse(objs)
-    records = []
+    expected = []
     for row in rows.tolist():
-        record, problems = parse_annotation(objs[row], schema)
+        record, problems, rects = read_annotation(objs[row], schema)
         assert record is not None and problems == [], objs[row]
-        records.append(record)
+        expected.append(row_of(record, rects, schema))
     assert table.schema == parsed_schema(schema)
     table.validate(full=True)
-    expected = records_to_table(records, schema)
-    assert table.to_pylist() == expected.to_pylist()
+    assert table.to_pylist() == expected
     return rows.tolist()
+
+
+def row_of(record: dict[str, Any], rects: list[tuple[float, float]], schema: AttributeSchema) -> dict[str, Any]:
+    """The store's row of what :func:`read_annotation` gives, by way of dicts."""
+    (row,) = records_to_table([record], schema).to_pylist()
+    columns = np.array(rects, dtype=np.float32).reshape(-1, len(RECT_FIELDS)).T.tolist()
+    return {**row, **dict(zip(RECT_FIELDS, columns, strict=True))}
 
 
 def check_archive(data: bytes, path: Path) -> int:
@@ -168,6 +184,24 @@ def check_conversion(summary: dict[str, Any], output: Path, schema: AttributeSch
             pa.Table.from_batches([shard.batch]).validate(full=True)
     assert ids.count(sound_id) == 1
     assert sum(problem["count"] for problem in count_problems(output / "problems.jsonl", splits)) == len(lines)
+
+
+def check_split(dataset: KFashionDataset, counts: dict[str, int]) -> None:
+    """
+    What any split holds, one that was made elsewhere too.
+
+    Args:
+        counts: its `images` and `garments`.
+    """
+    images = list(dataset)
+    annos = [anno for image in images for anno in image["annotations"]]
+    assert {"images": len(images), "garments": len(annos)} == counts
+    for image in images:
+        assert image["image_id"] >= 0 and type(image["file_name"]) is str
+    for anno in annos:
+        assert len(anno["bbox"]) == 4 and len(anno["segmentation"][0]) >= 6
+        dataset.schema.encode(anno["attributes"], anno["part"])
+        assert 0 <= anno["category_id"] < len(dataset.schema.categories) + len(dataset.schema.parts)
 
 
 def _read_image(file_name: str) -> None:

@@ -13,8 +13,10 @@ from kfashion_d2.data import parse_annotation
 from kfashion_d2.data.annotation import read_annotation
 from kfashion_d2.data.batch import BatchParser
 from kfashion_d2.data.columns import merge_rows, record_row, resolve_rows, rows_to_table
-from kfashion_d2.data.store_schema import RECT_FIELDS, parsed_schema, records_to_table
+from kfashion_d2.data.store_schema import parsed_schema
 from kfashion_d2.data.synthetic.demo import draw_example
+from kfashion_d2.fuzzing.checks import check_batch, row_of
+from kfashion_d2.fuzzing.choices import places
 from kfashion_d2.schema import AttributeSchema, Label, LabelIndex, kfashion_schema
 
 SCHEMA = kfashion_schema()
@@ -30,23 +32,8 @@ CLEAN = [demo_annotation(i) for i in range(6)]
 
 
 def check(objs):
-    """The rows it takes equal the slow parser's, which finds nothing to say about them; returns the rows."""
-    rows, table = PARSER.parse(objs)
-    expected = []
-    for row in rows.tolist():
-        record, problems, rects = read_annotation(objs[row], SCHEMA)
-        assert problems == [], objs[row]
-        expected += with_rects(record, rects)
-    assert table.schema == parsed_schema(SCHEMA)
-    assert table.to_pylist() == expected
-    return rows.tolist()
-
-
-def with_rects(record, rects):
-    """The store's row, by way of dicts."""
-    (row,) = records_to_table([record], SCHEMA).to_pylist()
-    columns = np.array(rects, dtype=np.float32).reshape(-1, 2).T.tolist()
-    return [{**row, **dict(zip(RECT_FIELDS, columns, strict=True))}]
+    """The rows that it takes, which equal the slow parser's."""
+    return check_batch(objs, PARSER, SCHEMA)
 
 
 def test_takes_every_clean_annotation():
@@ -71,18 +58,11 @@ def test_slow_rows_stand_among_the_fast_ones_as_dicts_would():
             fast.append((number, row))
         elif record is not None:
             slow.append((number, record_row(record, rects, SCHEMA)))
-        expected += with_rects(record, rects) if record else []
+        expected += [row_of(record, rects, SCHEMA)] if record else []
     assert len(fast) > 5 and len(slow) > 5
     rows, geometry = merge_rows(fast, resolve_rows([row for _, row in fast])[0], slow)
     table = rows_to_table([row for _, row in rows], geometry, SCHEMA)
     assert repr(table.to_pylist()) == repr(expected)  # NaN is not equal to itself
-
-
-def test_a_part_nobody_knows_is_left_to_the_parser():
-    for key in ("렉트좌표", "폴리곤좌표", "라벨링"):
-        obj = copy.deepcopy(CLEAN[0])
-        obj["데이터셋 정보"]["데이터셋 상세설명"][key]["모자"] = [{"색상": "블랙"}]
-        assert check([obj]) == []
 
 
 def test_a_schema_of_one_part_and_a_group_too_large():

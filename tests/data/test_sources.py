@@ -7,7 +7,7 @@ import zipfile
 
 import pytest
 
-from kfashion_d2.data import KFashionDataset, convert_dataset, shard
+from kfashion_d2.data import KFashionDataset, convert_dataset, source_reader
 from kfashion_d2.data import sources as sources_module
 from kfashion_d2.data.sources import find_sources
 from tests.data.test_convert import everything, with_id, write
@@ -178,8 +178,9 @@ def test_of_two_annotations_the_later_stays(tmp_path, dates, kept, reason):
         convert_dataset(tmp_path / "data", tmp_path / "strict", strict=True)
 
 
-def test_ids_in_two_splits_are_noted(data, tmp_path):
-    write(data, "Validation/라벨링데이터/모던/3.json", with_id(3), image_dir="Validation/원천데이터_1/모던")
+@pytest.mark.parametrize("other, reason", [({}, ""), ({"labels": {"색상": "레드"}}, ", other content")])
+def test_ids_in_two_splits_are_noted(data, tmp_path, other, reason):
+    write(data, "Validation/라벨링데이터/모던/3.json", with_id(3, **other), image_dir="Validation/원천데이터_1/모던")
     summary = convert_dataset(data, tmp_path / "out")
     assert summary["splits"]["val"]["images_out"] == 5
     (line,) = [
@@ -187,13 +188,15 @@ def test_ids_in_two_splits_are_noted(data, tmp_path):
         for line in (tmp_path / "out/problems.jsonl").read_text().splitlines()
         if "also in split" in line
     ]
-    assert (line["split"], line["reason"], line["action"], line["value"]) == (
-        "val",
-        "id also in split train",
-        "noted",
-        3,
-    )
-    assert line["path"] == "Validation/라벨링데이터/모던/3.json"
+    assert line == {
+        "split": "val",
+        "path": "Validation/라벨링데이터/모던/3.json",
+        "part": "",
+        "key": "",
+        "reason": f"id also in split train{reason}",
+        "action": "noted",
+        "value": 3,
+    }
 
 
 def test_many_archives_convert_alike_with_workers(data, tmp_path, monkeypatch):
@@ -306,7 +309,7 @@ def test_strict_stops_at_an_archive_that_cannot_be_read(data, tmp_path):
 
 
 def test_a_label_file_that_is_no_annotation_by_its_size(data, tmp_path, monkeypatch):
-    monkeypatch.setattr(shard, "MAX_LABEL_BYTES", 100_000)
+    monkeypatch.setattr(source_reader, "MAX_LABEL_BYTES", 100_000)
     (data / "Training/라벨링데이터/모던/90.json").write_bytes(b" " * 100_001)
     summary = convert_dataset(data, tmp_path / "out")
     assert ("file too large", 1) in {(p["reason"], p["count"]) for p in summary["problems"]}

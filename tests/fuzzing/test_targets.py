@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from kfashion_d2.data import batch as batch_module
 from kfashion_d2.data import zip_index
 from kfashion_d2.data.annotation import Problem
+from kfashion_d2.data.batch import BatchParser
 from kfashion_d2.fuzzing import checks, choices, targets
 from kfashion_d2.fuzzing.archives import base_archives
 from kfashion_d2.fuzzing.checks import check_archive, garments_in
@@ -53,6 +54,12 @@ def test_a_folder_is_converted(data):
     targets.conversion(data)
 
 
+@given(st.binary(max_size=120))
+@settings(QUICK, max_examples=100)
+def test_a_coco_file_is_imported_or_named(data):
+    targets.coco(data)
+
+
 @pytest.mark.parametrize("name", targets.TARGETS)
 def test_the_seeds_break_nothing(name):
     for data in targets.seeds(name):
@@ -94,27 +101,36 @@ class TestFaultsAreFound:
 
     def test_parsers_that_differ(self, monkeypatch):
         noted = [Problem("", "x", "y", "noted")]
-        parse = checks.parse_annotation
-        monkeypatch.setattr(checks, "parse_annotation", lambda obj, schema: (parse(obj, schema)[0], noted))
+        read = checks.read_annotation
+
+        def found(obj, schema):
+            record, _, rects = read(obj, schema)
+            return record, noted, rects
+
+        monkeypatch.setattr(checks, "read_annotation", found)
         with pytest.raises(AssertionError):
             targets.batch(b"")
 
     def test_another_box(self, monkeypatch):
-        resolve = batch_module._Columns.resolve
-        monkeypatch.setattr(
-            batch_module._Columns, "resolve", lambda self, owner: (resolve(self, owner)[0] + 1, resolve(self, owner)[1])
-        )
+        resolve = batch_module.resolve_rows
+        monkeypatch.setattr(batch_module, "resolve_rows", lambda rows: (resolve(rows)[0] + 1, resolve(rows)[1]))
         with pytest.raises(AssertionError):
             targets.batch(b"")
 
     def test_an_exception_that_is_none_of_ours(self, monkeypatch):
-        monkeypatch.setattr(zip_index, "_decode", lambda raw, is_utf8: raw.decode("ascii"))
+        monkeypatch.setattr(zip_index, "_decode", lambda raw, flags: raw.decode("ascii"))
         with pytest.raises(UnicodeDecodeError):
             targets.archive(b"\1\0\0")
 
-    def test_an_annotation_that_went_missing(self, monkeypatch):
-        monkeypatch.setattr(targets, "SOUND_ID", 5)
-        monkeypatch.setattr(checks, "KFashionDataset", lambda *args, **kwargs: [])
+    def test_a_coco_file_whose_error_names_nothing(self, monkeypatch):
+        monkeypatch.setattr(targets, "import_coco", lambda path, output: int("x"))
+        with pytest.raises(AssertionError):
+            targets.coco(b"")
+
+    def test_a_garment_that_the_fast_way_loses(self, monkeypatch):
+        read = BatchParser._read
+        shorter = lambda *args: (row := read(*args))._replace(garments=row.garments[1:])  # noqa: E731
+        monkeypatch.setattr(BatchParser, "_read", shorter)
         with pytest.raises(AssertionError):
             targets.conversion(b"")
 
