@@ -187,7 +187,6 @@ class ShardConverter:
             The row after it, and what is kept as the store has it.
         """
         fast: list[tuple[int, ImageRow]] = []
-        files: list[bytes] = []  # of the fast ones
         slow: dict[int, ImageRow] = {}
         problems: dict[int, list[Problem]] = defaultdict(list)
         row, held = start, 0
@@ -202,19 +201,27 @@ class ShardConverter:
                     problems[row].append(note)
                 if is_plain and (found := self._parser.read(obj)):
                     fast.append((row, found))
-                    files.append(data)
                 else:
                     self._read_slowly(job, row, obj, slow, problems)
             row += 1
         geometry, sound = resolve_rows([found for _, found in fast])
         for i in np.flatnonzero(~sound).tolist():
-            self._read_slowly(job, fast[i][0], orjson.loads(files[i]), slow, problems)
+            # Read once more: holding all files for the few would push everything else out of the processor's caches.
+            self._read_again(job, fast[i][0], slow, problems)
         keep = [ok and self._keeps(job, *pair, problems) for ok, pair in zip(sound.tolist(), fast, strict=True)]
         geometry = geometry[np.repeat(keep, [len(found.garments) for _, found in fast]).astype(bool)]
         kept, geometry = merge_rows(list(compress(fast, keep)), geometry, sorted(slow.items()))
         self._account(job, problems, result, lines)
         result.counts.update(annotations=row - start, images_out=len(kept), garments_out=len(geometry))
         return row, self._to_table(job, kept, geometry)
+
+    def _read_again(self, job: Job, row: int, rows: dict[int, ImageRow], problems: dict[int, list[Problem]]) -> None:
+        try:
+            _, obj, _ = self._reader.read_label(job.labels, row)
+        except UnreadableError as error:
+            problems[row].append(Problem("", "", error.reason, "dropped", error.value))
+        else:
+            self._read_slowly(job, row, obj, rows, problems)
 
     def _keeps(self, job: Job, row: int, found: ImageRow, problems: dict[int, list[Problem]]) -> bool:
         """Whether a sound annotation stays; else the problem is listed."""
