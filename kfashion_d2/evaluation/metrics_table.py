@@ -43,7 +43,8 @@ def headline_table(document: Mapping[str, Any]) -> str:
         cells = [_cell(f"{task}/{name}", metrics, intervals) for task in tasks]
         if any(cells):
             rows.append([title, *cells])
-    text = tabulate(rows, headers=["percent", *(ATTRIBUTE_TASKS[task] for task in tasks)], tablefmt="simple")
+    headers = ["percent", *(ATTRIBUTE_TASKS[task] for task in tasks)]
+    text = tabulate(rows, headers=headers, tablefmt="simple", disable_numparse=True)
     others = sorted({name.partition("/")[0] for name in metrics} - set(ATTRIBUTE_TASKS))
     for task in others:
         names = [name for name in metrics if name.startswith(f"{task}/") and "-" not in name]
@@ -64,5 +65,26 @@ def _cell(name: str, metrics: Mapping[str, float], intervals: Mapping[str, Any])
 def evaluation_table(
     document: Mapping[str, Any], evaluation: Evaluation, schema: AttributeSchema, language: str = "en"
 ) -> str:
-    """The headline, then the groups one by one on detections and, where they were read, on ground-truth boxes."""
-    return headline_table(document) + "\n\n" + attribute_table(evaluation.metrics, schema, language)
+    """
+    The headline, what the errors cost, then the groups one by one on detections and, where they were read, on
+    ground-truth boxes.
+    """
+    parts = [headline_table(document), attribute_table(evaluation.metrics, schema, language)]
+    if document["errors"] is not None:
+        parts.insert(1, _error_table(document["errors"]))
+    return "\n\n".join(parts)
+
+
+def _error_table(errors: Mapping[str, Any]) -> str:
+    """What a kind of error costs, and how often it occurs among detections and garments."""
+    lost, counts = errors["points_lost"], errors["garments"]
+    rows = [
+        [kind, f"{gain:+.1f}", errors["detections"].get(kind), counts.get(kind)]
+        for kind, gain in lost.items()
+        if kind != "AP"
+    ]
+    total = sum(counts.values()) - counts["unknown class"]
+    rows += [[kind, "", errors["detections"].get(kind), counts[kind]] for kind in ("wrong attributes", "right")]
+    least = errors["score_threshold"]
+    header = [f"AP50 {lost['AP']:.1f}, if repaired", "AP50", f"detections from {least}", f"of {total} garments"]
+    return tabulate(rows, headers=header, tablefmt="simple", missingval="", disable_numparse=True)
