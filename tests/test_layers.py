@@ -48,6 +48,7 @@ SECOND_RING = [
     "kfashion_d2.evaluation.metrics_file",
     "kfashion_d2.evaluation.metrics_table",
     "kfashion_d2.evaluation.per_label",
+    "kfashion_d2.evaluation.prediction_ap",
     "kfashion_d2.evaluation.prediction_metrics",
     "kfashion_d2.evaluation.predictions",
     "kfashion_d2.evaluation.predictions_file",

@@ -22,6 +22,7 @@ from kfashion_d2.evaluation import (
     evaluate_predictions,
     evaluation_table,
     find_suspects,
+    flat_metrics,
     metrics_document,
     read_predictions,
     write_metrics,
@@ -119,10 +120,13 @@ def measure(args, path):
     if args.threshold is not None:
         predictions = predictions.with_info(threshold=args.threshold)
     evaluation = evaluate_predictions(predictions, iou_threshold=args.iou_threshold)
-    intervals = confidence_intervals(bootstrap_metrics(predictions, evaluation, args.bootstrap, args.seed))
-    how = {"replicates": args.bootstrap, "confidence": 0.95, "seed": args.seed} if args.bootstrap else None
+    intervals = how = None
+    if args.bootstrap:
+        samples = bootstrap_metrics(predictions, evaluation, args.bootstrap, args.seed)
+        intervals = confidence_intervals(samples, flat_metrics(evaluation.metrics))
+        how = {"replicates": args.bootstrap, "confidence": 0.95, "seed": args.seed}
     errors = error_summary(predictions, iou_threshold=args.iou_threshold)
-    document = metrics_document(predictions, evaluation, intervals if args.bootstrap else None, how, errors)
+    document = metrics_document(predictions, evaluation, intervals, how, errors)
     write_metrics(document, Path(args.output, "metrics.json"))
     dataset = open_split(args, predictions)
     if args.suspects:

@@ -45,12 +45,13 @@ def headline_table(document: Mapping[str, Any]) -> str:
             rows.append([title, *cells])
     headers = ["percent", *(ATTRIBUTE_TASKS[task] for task in tasks)]
     text = tabulate(rows, headers=headers, tablefmt="simple", disable_numparse=True)
-    others = sorted({name.partition("/")[0] for name in metrics} - set(ATTRIBUTE_TASKS))
-    for task in others:
-        names = [name for name in metrics if name.startswith(f"{task}/") and "-" not in name]
-        row = [_cell(name, metrics, intervals) or "-" for name in names]
-        headers = [task, *(name.partition("/")[2] for name in names)]
-        text += "\n\n" + tabulate([["", *row]], headers=headers, tablefmt="simple", disable_numparse=True)
+    tables: dict[tuple[str, ...], list[list[str]]] = {}  # tasks of the same metrics share one
+    for task in sorted({name.partition("/")[0] for name in metrics} - set(ATTRIBUTE_TASKS)):
+        names = [name.partition("/")[2] for name in metrics if name.startswith(f"{task}/") and "-" not in name]
+        row = [_cell(f"{task}/{name}", metrics, intervals) or "-" for name in names]
+        tables.setdefault(tuple(names), []).append([task.replace("_", " "), *row])
+    for names, rows in tables.items():
+        text += "\n\n" + tabulate(rows, headers=["", *names], tablefmt="simple", disable_numparse=True)
     return text
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from .group_metrics import detailed_metrics
 from .matching import match_images
 from .per_label import LabelTable
+from .prediction_ap import coco_metrics
 from .predictions import Predictions
 
 __all__ = ["ATTRIBUTE_TASKS", "Evaluation", "evaluate_predictions", "match_predictions", "task_rows"]
@@ -81,9 +82,12 @@ def task_rows(
     return garments, predictions.det_attributes[matches[task][garments]], predictions.gt_targets[garments]
 
 
-def evaluate_predictions(predictions: Predictions, *, iou_threshold: float | None = None) -> Evaluation:
+def evaluate_predictions(
+    predictions: Predictions, *, iou_threshold: float | None = None, coco: bool = True
+) -> Evaluation:
     """
-    Attributes in every setting, with the thresholds and the training counts of ``predictions.info``:
+    COCO's AP (:func:`coco_metrics`), and attributes in every setting, with the thresholds and the training counts of
+    ``predictions.info``:
 
     - "attributes": of garments that a detection of their class found (:func:`match_images`), with ``garments`` (all),
       ``matched`` and ``recall`` (percent) beside the metrics of :func:`detailed_metrics`;
@@ -92,6 +96,7 @@ def evaluate_predictions(predictions: Predictions, *, iou_threshold: float | Non
 
     Args:
         iou_threshold: of a match; None: that of ``predictions.info``.
+        coco: with COCO's AP, which takes most of the time.
 
     Raises:
         ValueError: the threshold is not in (0, 1].
@@ -102,7 +107,7 @@ def evaluate_predictions(predictions: Predictions, *, iou_threshold: float | Non
         "attributes": match_predictions(predictions, iou_threshold),
         "attributes_class_agnostic": match_predictions(predictions, iou_threshold, class_agnostic=True),
     }
-    metrics: dict[str, dict[str, float]] = {}
+    metrics = coco_metrics(predictions) if coco and info.class_names else {}
     tables: dict[str, LabelTable] = {}
     for task in ATTRIBUTE_TASKS:
         if task == "attributes_gt_boxes" and predictions.gt_attributes is None:

@@ -33,7 +33,8 @@ def test_intervals_shrink_with_the_number_of_images_and_hold_the_value():
     for num in (50, 800):
         predictions = make_predictions(num, detections_per_image=4)
         evaluation = evaluate_predictions(predictions)
-        intervals = confidence_intervals(bootstrap_metrics(predictions, evaluation, 200))
+        samples = bootstrap_metrics(predictions, evaluation, 200)
+        intervals = confidence_intervals(samples, flat_metrics(evaluation.metrics))
         low, high = intervals["attributes_gt_boxes/mean/accuracy"]
         assert low < evaluation.metrics["attributes_gt_boxes"]["mean/accuracy"] < high
         widths.append(high - low)
@@ -52,11 +53,13 @@ def test_the_interval_of_a_share_is_the_binomial_one():
 
 def test_percentiles_by_hand():
     samples = {"a": np.arange(101.0), "b": np.array([math.nan, math.nan, 1.0]), "c": np.array([math.nan, 2.0, 4.0])}
-    intervals = confidence_intervals(samples, 0.9)
-    assert intervals["a"] == pytest.approx((5, 95)) and intervals["c"] == pytest.approx((2.1, 3.9))
+    intervals = confidence_intervals(samples, {"a": 60.0, "b": 1.0, "c": 1.0}, 0.9)
+    assert intervals["a"] == pytest.approx((15, 100))  # 5 to 95, moved by 10, and no more than all
+    assert intervals["c"] == pytest.approx((0.1, 1.9))
     assert all(math.isnan(x) for x in intervals["b"])
+    assert all(math.isnan(x) for x in confidence_intervals({"a": np.ones(3)}, {"a": math.nan})["a"])
     with pytest.raises(ValueError, match="confidence=95"):
-        confidence_intervals(samples, 95)
+        confidence_intervals(samples, {}, 95)
 
 
 def test_no_image_at_all():
