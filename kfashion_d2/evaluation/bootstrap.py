@@ -17,9 +17,10 @@ import numpy as np
 
 from ..schema import UNKNOWN, AttributeSchema
 from .attribute_metrics import threshold_row
+from .group_metrics import in_top_k
 from .label_frequency import BANDS
 from .per_label import LabelTable, single_answers
-from .prediction_metrics import Evaluation, task_rows
+from .prediction_metrics import Evaluation, style_tasks, task_rows
 from .predictions import Predictions
 from .ranking import falling_order
 
@@ -51,7 +52,7 @@ def bootstrap_metrics(
     """
     The headline numbers of every replicate: of each attribute task ``recall``, of each group ``accuracy``,
     ``balanced_accuracy`` (single), ``micro_f1``, ``mAP`` (multi) and ``macro_f1``, their ``mean/...``, and
-    ``head/f1``, ``mid/f1``, ``tail/f1`` where the bands are known.
+    ``head/f1``, ``mid/f1``, ``tail/f1`` where the bands are known; of the styles ``top1``, ``top3`` and ``macro_f1``.
 
     Args:
         predictions: what was evaluated.
@@ -72,6 +73,9 @@ def bootstrap_metrics(
         if task in evaluation.matches:
             matched = np.bincount(images, minlength=predictions.num_images)
             found["recall"] = _ratio(_sums_over_images(matched[:, None], copies)[0], garments)
+        samples.update((f"{task}/{name}", 100 * values) for name, values in found.items())
+    for task, scores, styles in style_tasks(predictions):
+        found = _style_metrics(scores, styles, copies)
         samples.update((f"{task}/{name}", 100 * values) for name, values in found.items())
     return samples
 
@@ -164,6 +168,22 @@ def _label_metrics(
     found.update((f"mean/{name}", _mean(np.stack(values))) for name, values in means.items())
     if table.bands is not None:
         found.update((f"{band}/f1", _mean(f1_of_labels[table.bands == i])) for i, band in enumerate(BANDS))
+    return found
+
+
+def _style_metrics(scores: np.ndarray, styles: np.ndarray, copies: np.ndarray) -> dict[str, np.ndarray]:
+    """name -> float64 (B,), 0 to 1, of float32 (N, S) scores and int16 (N,) styles."""
+    names = np.arange(scores.shape[1])
+    known = np.flatnonzero(styles >= 0)
+    targets = np.where(styles[:, None] < 0, UNKNOWN, styles[:, None] == names).astype(np.int8)
+    values = np.nan_to_num(scores)
+    support, answered, right = _counts(values, targets, np.arange(len(styles)), copies, None)
+    found = {"top1": _ratio(right.sum(axis=0), support.sum(axis=0))}
+    hits = np.zeros((len(styles), 1), dtype=np.uint8)
+    if len(known):
+        hits[known, 0] = in_top_k(values[known], styles[known].astype(np.int64), 3)
+    found["top3"] = _ratio(_sums_over_images(hits, copies)[0], support.sum(axis=0))
+    found["macro_f1"] = _mean(_ratio(2 * right, np.where(support > 0, support + answered, 0)))
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,8 +13,9 @@ from .matching import match_images
 from .per_label import LabelTable
 from .prediction_ap import coco_metrics
 from .predictions import Predictions
+from .style_metrics import evaluate_styles
 
-__all__ = ["ATTRIBUTE_TASKS", "Evaluation", "evaluate_predictions", "match_predictions", "task_rows"]
+__all__ = ["ATTRIBUTE_TASKS", "Evaluation", "evaluate_predictions", "match_predictions", "style_tasks", "task_rows"]
 
 # The settings in which attributes are scored -> their titles.
 ATTRIBUTE_TASKS = {
@@ -94,6 +95,8 @@ def evaluate_predictions(
     - "attributes_class_agnostic": the same whatever the detection's class is;
     - "attributes_gt_boxes": of all garments, read from their true boxes, where that was asked for.
 
+    "style" and "sub_style" of a model that predicts them: see :func:`evaluate_styles`.
+
     Args:
         iou_threshold: of a match; None: that of ``predictions.info``.
         coco: with COCO's AP, which takes most of the time.
@@ -121,4 +124,17 @@ def evaluate_predictions(
                 matched=float(matched),
                 recall=100 * matched / num_garments if num_garments else math.nan,
             )
+    for task, scores, styles in style_tasks(predictions):
+        metrics[task] = evaluate_styles(scores, styles, info.schema.styles.labels)
     return Evaluation(metrics, tables, matches, iou_threshold)
+
+
+def style_tasks(predictions: Predictions) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """ "style" and "sub_style" where they are predicted, each with float32 (N, S) scores and int16 (N,) styles."""
+    p = predictions
+    for task, scores, styles in (
+        ("style", p.style_scores, p.styles),
+        ("sub_style", p.sub_style_scores, p.sub_styles),
+    ):
+        if scores is not None:
+            yield task, scores, styles

@@ -97,6 +97,19 @@ def test_a_limited_evaluation_sees_the_same_images_spread_over_the_split(demo_st
     assert results["attributes"]["garments"] == sum(len(dataset[i]["annotations"]) for i in (0, 8, 16))
 
 
+def test_styles_are_predicted_too(demo_store, tmp_path):
+    style_tiny = get_config_file("quick/attribute_rcnn_style_tiny.yaml")
+    options = ["DATASETS.KFASHION.ROOT", str(demo_store), "DATALOADER.NUM_WORKERS", 0, "MODEL.DEVICE", "cpu"]
+    cfg = setup_config(style_tiny, options)
+    torch.manual_seed(0)
+    model = Trainer.build_model(cfg).eval()
+    expected = Trainer.test(cfg, model)
+    predictions = predict_dataset(cfg, model=model)
+    found = evaluate_predictions(predictions).metrics
+    assert found["style"] == pytest.approx(expected["style"], nan_ok=True) and found["style"]["support"] > 0
+    assert found["sub_style"] == pytest.approx(expected["sub_style"], nan_ok=True)
+
+
 def test_predictions_of_a_model_give_what_its_trainer_reports(demo_store, weights):
     cfg = make_cfg(demo_store, weights)
     predictions = predict_dataset(cfg)

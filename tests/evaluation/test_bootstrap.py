@@ -13,7 +13,7 @@ def test_each_replicate_is_the_evaluation_of_its_images(monkeypatch):
     """The slow version: put the drawn images together, copies and all, and evaluate them from the beginning."""
     monkeypatch.setattr("kfashion_d2.evaluation.bootstrap._IMAGES_AT_ONCE", 7)
     monkeypatch.setattr("kfashion_d2.evaluation.bootstrap._REPLICATES_AT_ONCE", 2)
-    predictions = make_predictions(25, detections_per_image=6).with_info(threshold={"print": 0.3})
+    predictions = make_predictions(25, detections_per_image=6, styles=True).with_info(threshold={"print": 0.3})
     samples = bootstrap_metrics(predictions, evaluate_predictions(predictions), 3, seed=5)
     copies = image_copies(25, 3, seed=5)
     assert (copies.sum(axis=0) == 25).all() and copies.max() > 1
@@ -25,6 +25,7 @@ def test_each_replicate_is_the_evaluation_of_its_images(monkeypatch):
     names = {"recall", "fit/accuracy", "fit/balanced_accuracy", "print/micro_f1", "print/mAP", "print/macro_f1"}
     names |= {"mean/accuracy", "mean/macro_f1", "mean/mAP", "mean/micro_f1", "mean/balanced_accuracy", "tail/f1"}
     assert {f"attributes/{name}" for name in names} <= set(samples)
+    assert {"style/top1", "style/top3", "style/macro_f1"} <= set(samples)
     assert "attributes_gt_boxes/head/f1" in samples and "attributes_gt_boxes/recall" not in samples
 
 
