@@ -41,6 +41,8 @@ SECOND_RING = [
     "kfashion_d2.evaluation.iou_f1_arrays",
     "kfashion_d2.evaluation.matching",
     "kfashion_d2.evaluation.bootstrap",
+    "kfashion_d2.evaluation.bootstrap_ap",
+    "kfashion_d2.evaluation.coco_matching",
     "kfashion_d2.evaluation.confidence",
     "kfashion_d2.evaluation.error_analysis",
     "kfashion_d2.evaluation.group_metrics",

@@ -17,6 +17,7 @@ import numpy as np
 
 from ..schema import UNKNOWN, AttributeSchema
 from .attribute_metrics import threshold_row
+from .bootstrap_ap import bootstrap_box_ap
 from .group_metrics import in_top_k
 from .label_frequency import BANDS
 from .per_label import LabelTable, single_answers
@@ -50,7 +51,8 @@ def bootstrap_metrics(
     predictions: Predictions, evaluation: Evaluation, replicates: int, seed: int = 0
 ) -> dict[str, np.ndarray]:
     """
-    The headline numbers of every replicate: of each attribute task ``recall``, of each group ``accuracy``,
+    The headline numbers of every replicate: ``bbox/AP``, ``AP50`` and ``AP75`` (:func:`bootstrap_box_ap`), where they
+    were evaluated; of each attribute task ``recall``, of each group ``accuracy``,
     ``balanced_accuracy`` (single), ``micro_f1``, ``mAP`` (multi) and ``macro_f1``, their ``mean/...``, and
     ``head/f1``, ``mid/f1``, ``tail/f1`` where the bands are known; of the styles ``top1``, ``top3`` and ``macro_f1``.
 
@@ -65,7 +67,7 @@ def bootstrap_metrics(
     """
     copies = image_copies(predictions.num_images, replicates, seed)
     garments = _sums_over_images(np.diff(predictions.gt_offsets)[:, None], copies)[0]
-    samples: dict[str, np.ndarray] = {}
+    samples = bootstrap_box_ap(predictions, copies) if "bbox" in evaluation.metrics else {}
     for task, table in evaluation.tables.items():
         rows, scores, targets = task_rows(predictions, task, evaluation.matches)
         images = predictions.gt_images[rows]

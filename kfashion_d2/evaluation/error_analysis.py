@@ -17,7 +17,8 @@ import numpy as np
 
 from ..schema import UNKNOWN, AttributeSchema
 from .attribute_metrics import threshold_row
-from .matching import match_images, overlapping_pairs
+from .coco_matching import match_known, on_unknown
+from .matching import overlapping_pairs
 from .per_label import single_answers
 from .predictions import Predictions
 
@@ -134,9 +135,7 @@ def analyze_errors(
     kept = np.flatnonzero(p.det_scores >= score_threshold)
     det_offsets = np.searchsorted(kept, p.det_offsets)
     boxes, scores, classes = p.det_boxes[kept], p.det_scores[kept], p.det_classes[kept].astype(np.int64)
-    # A class that no detection has keeps garments of unknown class out of the matching.
-    truth = np.where(p.gt_classes < 0, -2, p.gt_classes.astype(np.int64))
-    matches = match_images(det_offsets, boxes, scores, classes, p.gt_offsets, p.gt_boxes, truth, iou_threshold)
+    matches = match_known(p, iou_threshold, kept)
     outcomes = np.full(len(kept), BACKGROUND, dtype=np.int8)
     about = np.full(len(kept), -1, dtype=np.int64)
     same, same_gt, other, other_gt = _best_overlaps(predictions, det_offsets, boxes, classes, background_iou)
@@ -146,7 +145,7 @@ def analyze_errors(
     _set(outcomes, about, other >= iou_threshold, WRONG_CLASS, other_gt)
     _set(outcomes, about, (same > background_iou) & (same < iou_threshold), POOR_BOX, same_gt)
     found = np.flatnonzero(matches >= 0)
-    excused = _excused(predictions, det_offsets, boxes, classes, iou_threshold)
+    excused = on_unknown(p, iou_threshold, kept)
     outcomes[excused], about[excused] = EXCUSED, -1
     outcomes[matches[found]], about[matches[found]] = RIGHT, found
 
@@ -199,31 +198,6 @@ def _best_overlaps(
             order = np.lexsort((-g, iou))  # the best comes last, of equal ones the first garment
             garment[i, d[order]], best[i, d[order]] = g[order], iou[order]
     return best[0], garment[0], best[1], garment[1]
-
-
-def _excused(
-    predictions: Predictions, det_offsets: np.ndarray, boxes: np.ndarray, classes: np.ndarray, least: float
-) -> np.ndarray:
-    """
-    bool (D',): at least this share of the detection lies on a garment of unknown class whose part has its class; that
-    is COCO's overlap with a crowd region.
-    """
-    p, class_parts = predictions, predictions.info.class_parts
-    excused = np.zeros(len(boxes), dtype=bool)
-    unknown = np.flatnonzero(p.gt_classes < 0)
-    if class_parts is None or not len(unknown):
-        return excused
-    det_parts = np.asarray(class_parts)[classes]
-    images = p.gt_images[unknown]
-    counts = np.diff(det_offsets)[images]
-    gts = np.repeat(unknown, counts)
-    dets = np.arange(len(gts)) - np.repeat(np.cumsum(counts) - counts, counts) + np.repeat(det_offsets[images], counts)
-    a, b = boxes[dets].astype(np.float64), p.gt_boxes[gts]
-    shared = (np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2])).clip(0).prod(axis=1)
-    area = (a[:, 2:] - a[:, :2]).prod(axis=1)
-    on_it = (shared >= least * area) & (area > 0) & (det_parts[dets] == p.gt_parts[gts])
-    excused[dets[on_it]] = True
-    return excused
 
 
 def points_lost(

@@ -13,6 +13,7 @@ def test_each_replicate_is_the_evaluation_of_its_images(monkeypatch):
     """The slow version: put the drawn images together, copies and all, and evaluate them from the beginning."""
     monkeypatch.setattr("kfashion_d2.evaluation.bootstrap._IMAGES_AT_ONCE", 7)
     monkeypatch.setattr("kfashion_d2.evaluation.bootstrap._REPLICATES_AT_ONCE", 2)
+    monkeypatch.setattr("kfashion_d2.evaluation.bootstrap_ap._REPLICATES_AT_ONCE", 2)
     predictions = make_predictions(25, detections_per_image=6, styles=True).with_info(threshold={"print": 0.3})
     samples = bootstrap_metrics(predictions, evaluate_predictions(predictions), 3, seed=5)
     copies = image_copies(25, 3, seed=5)
@@ -25,6 +26,7 @@ def test_each_replicate_is_the_evaluation_of_its_images(monkeypatch):
     names = {"recall", "fit/accuracy", "fit/balanced_accuracy", "print/micro_f1", "print/mAP", "print/macro_f1"}
     names |= {"mean/accuracy", "mean/macro_f1", "mean/mAP", "mean/micro_f1", "mean/balanced_accuracy", "tail/f1"}
     assert {f"attributes/{name}" for name in names} <= set(samples)
+    assert {"bbox/AP", "bbox/AP50", "bbox/AP75"} <= set(samples) and (predictions.gt_classes < 0).any()
     assert {"style/top1", "style/top3", "style/macro_f1"} <= set(samples)
     assert "attributes_gt_boxes/head/f1" in samples and "attributes_gt_boxes/recall" not in samples
 
@@ -33,7 +35,7 @@ def test_intervals_shrink_with_the_number_of_images_and_hold_the_value():
     widths = []
     for num in (50, 800):
         predictions = make_predictions(num, detections_per_image=4)
-        evaluation = evaluate_predictions(predictions)
+        evaluation = evaluate_predictions(predictions, coco=False)
         samples = bootstrap_metrics(predictions, evaluation, 200)
         intervals = confidence_intervals(samples, flat_metrics(evaluation.metrics))
         low, high = intervals["attributes_gt_boxes/mean/accuracy"]
@@ -46,7 +48,7 @@ def test_the_interval_of_a_share_is_the_binomial_one():
     """Recall with one garment an image: its standard error is known."""
     predictions = make_predictions(2000, detections_per_image=3)
     one = predictions.select(np.flatnonzero(np.diff(predictions.gt_offsets) == 1))
-    evaluation = evaluate_predictions(one)
+    evaluation = evaluate_predictions(one, coco=False)
     samples = bootstrap_metrics(one, evaluation, 400)["attributes/recall"]
     share = evaluation.metrics["attributes"]["recall"] / 100
     assert samples.std() == pytest.approx(100 * math.sqrt(share * (1 - share) / one.num_images), rel=0.12)
