@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from . import _needs_detectron2  # noqa: F401  # isort: skip
 
-from typing import Any
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, Any
 
 import numpy as np
 from detectron2.checkpoint import DetectionCheckpointer
+from torch.optim.swa_utils import AveragedModel
 
 from .schema import AttributeSchema
 
@@ -27,17 +31,64 @@ def to_plain(value: Any) -> Any:
     return value
 
 
+class _WholeFiles:
+    """A path manager whose local files take their name when they are complete: a kill leaves the old one or the new."""
+
+    def __init__(self, path_manager: Any):
+        self._path_manager = path_manager
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._path_manager, name)
+
+    def open(self, path: str, mode: str = "r", **kwargs: Any) -> Any:
+        if "w" in mode and "://" not in path:
+            return self._new_file(path, mode)
+        return self._path_manager.open(path, mode, **kwargs)
+
+    @contextmanager
+    def _new_file(self, path: str, mode: str) -> Iterator[IO]:
+        temporary = f"{path}.{os.getpid()}.tmp"
+        try:
+            with open(temporary, mode) as file:
+                yield file
+            os.replace(temporary, path)
+        finally:
+            if os.path.exists(temporary):
+                os.remove(temporary)
+
+
 class KFashionCheckpointer(DetectionCheckpointer):
     """
     Detectron2's checkpointer; saves the schema of the attribute branch, and refuses a checkpoint made with another one.
-    Checkpoints without a schema (the model zoo's) load as ever.
+    Checkpoints without a schema (the model zoo's) load as ever. Local files are written whole or not at all.
+
+    With an average of the weights, `model` in the checkpoint is the average, which was evaluated, and `raw_model` the
+    weights that train on: whoever loads a model predicts with the average, a training that resumes has both.
+
+    Attributes:
+        ema (AveragedModel | None): the average to save and to resume.
     """
+
+    def __init__(self, model: Any, save_dir: str = "", *, ema: AveragedModel | None = None, **kwargs: Any):
+        super().__init__(model, save_dir, **kwargs)
+        self.path_manager = _WholeFiles(self.path_manager)
+        self.ema = ema
+        self._tags = True
+        self._resumes = False
 
     @property
     def _schema(self) -> AttributeSchema | None:
         return getattr(getattr(self.model, "roi_heads", None), "attribute_schema", None)
 
-    def save(self, name: str, **kwargs: Any) -> None:
+    def save(self, name: str, *, tag: bool = True, **kwargs: Any) -> None:
+        """
+        Args:
+            tag: make it the one to resume from.
+            kwargs: plain values to save beside the model.
+        """
+        if self.ema is not None:
+            kwargs["model"], kwargs["raw_model"] = self.ema.module.state_dict(), self.model.state_dict()
+            kwargs["ema_updates"] = int(self.ema.n_averaged)
         schema = self._schema
         if schema is not None:
             kwargs[SCHEMA_KEY] = {
@@ -46,7 +97,22 @@ class KFashionCheckpointer(DetectionCheckpointer):
                 "hash": schema.hash,
                 "groups": list(schema.group_names),
             }
+        self._tags = tag
         super().save(name, **to_plain(kwargs))
+
+    def tag_last_checkpoint(self, last_filename_basename: str) -> None:
+        if self._tags:
+            super().tag_last_checkpoint(last_filename_basename)
+
+    def load(self, path: str, checkpointables: list[str] | None = None) -> dict[str, Any]:
+        # A training resumes where its own state is loaded too; everything else starts from what was evaluated.
+        self._resumes = bool(self.checkpointables) and checkpointables is None
+        rest = super().load(path, checkpointables)
+        average, updates = rest.pop("average", None), rest.pop("ema_updates", 0)
+        if self.ema is not None and average is not None:
+            self.ema.module.load_state_dict(average)
+            self.ema.n_averaged.fill_(updates)
+        return rest
 
     def _load_model(self, checkpoint: Any) -> Any:
         """
@@ -65,4 +131,8 @@ class KFashionCheckpointer(DetectionCheckpointer):
 
     def _load_file(self, filename: str) -> Any:
         self._file = filename
-        return super()._load_file(filename)
+        loaded = super()._load_file(filename)
+        raw = loaded.pop("raw_model", None)
+        if raw is not None and self._resumes:
+            loaded["average"], loaded["model"] = loaded["model"], raw
+        return loaded

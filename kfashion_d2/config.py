@@ -126,6 +126,24 @@ def add_kfashion_config(cfg: CN) -> None:
     cfg.SOLVER.OPTIMIZER = "SGD"
     # With ADAMW and a ViT backbone: the learning rate's factor from each of its 12 blocks to the one below.
     cfg.SOLVER.LAYER_DECAY = 1.0
+    # With SOLVER.AMP.ENABLED (CUDA alone): float16, with scaled losses, or bfloat16, without.
+    cfg.SOLVER.AMP.PRECISION = "float16"
+    # An exponential moving average of the weights: evaluated, saved as the checkpoint's model, and thus predicted with.
+    cfg.SOLVER.EMA = CN()
+    cfg.SOLVER.EMA.ENABLED = False
+    # Share of the average that stays at each iteration; it looks back on about 1 / (1 - DECAY) of them.
+    cfg.SOLVER.EMA.DECAY = 0.9998
+    # Begin with a shorter look back: at iteration n at most (1 + n) / (10 + n) of the average stays.
+    cfg.SOLVER.EMA.WARMUP = True
+    # The evaluation's metric, as "bbox/AP50", by which model_best.pth is chosen. Empty: none is.
+    cfg.TEST.BEST = CN()
+    cfg.TEST.BEST.METRIC = ""
+    # max or min: what is better.
+    cfg.TEST.BEST.MODE = "max"
+    # Stop after so many evaluations in a row that were no better; 0: never.
+    cfg.TEST.BEST.PATIENCE = 0
+    # What counts as better for PATIENCE: more than this, in the metric's unit.
+    cfg.TEST.BEST.MIN_DELTA = 0.0
     # What DATALOADER.SAMPLER_TRAIN AttributeRepeatFactorSampler balances: names of attribute groups, "category" and
     # "style". An image repeats by its rarest label, where a smaller share of the images than
     # DATALOADER.REPEAT_THRESHOLD has it.

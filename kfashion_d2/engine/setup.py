@@ -7,15 +7,17 @@ from .. import _needs_detectron2  # noqa: F401  # isort: skip
 import os
 from pathlib import Path
 
+import torch
 from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
+from detectron2.utils import comm
 from detectron2.utils.file_io import PathManager
 
 from ..config import check_num_classes, get_kfashion_cfg, use_available_device
 from ..data import register_kfashion
 from ..schema import AttributeSchema
 
-__all__ = ["register_from_config", "setup_config"]
+__all__ = ["amp_precision", "register_from_config", "setup_config"]
 
 
 def kfashion_root(cfg: CfgNode) -> Path:
@@ -69,6 +71,41 @@ def with_checked_classes(cfg: CfgNode) -> CfgNode:
         check_num_classes(cfg)
     cfg.freeze()
     return cfg
+
+
+def with_seed(cfg: CfgNode) -> CfgNode:
+    """A copy of the config, frozen, in which a SEED is drawn where it is negative: one for all processes."""
+    cfg = cfg.clone()
+    cfg.defrost()
+    if cfg.SEED < 0:
+        cfg.SEED = comm.shared_random_seed()
+    cfg.freeze()
+    return cfg
+
+
+def amp_precision(cfg: CfgNode) -> torch.dtype | None:
+    """
+    What mixed-precision training computes in; None: it is off.
+
+    Raises:
+        ValueError: there is no such precision, or no CUDA device.
+    """
+    if not cfg.SOLVER.AMP.ENABLED:
+        return None
+    name = cfg.SOLVER.AMP.PRECISION
+    if name not in ("float16", "bfloat16"):
+        raise ValueError(f"SOLVER.AMP.PRECISION is {name!r}; choose float16 or bfloat16")
+    if not cfg.MODEL.DEVICE.startswith("cuda"):
+        raise ValueError(
+            f"SOLVER.AMP.ENABLED is True and MODEL.DEVICE {cfg.MODEL.DEVICE!r}: mixed precision needs CUDA. Set "
+            "SOLVER.AMP.ENABLED False"
+        )
+    if name == "bfloat16" and not torch.cuda.is_bf16_supported(including_emulation=False):
+        raise ValueError(
+            "SOLVER.AMP.PRECISION is 'bfloat16', which this CUDA device does not compute in (Ampere and newer do): "
+            "set it to float16"
+        )
+    return getattr(torch, name)
 
 
 def setup_config(config_file: str, opts: list[str] | tuple[str, ...] = (), *, register: bool = True) -> CfgNode:

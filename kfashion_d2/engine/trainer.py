@@ -5,6 +5,7 @@ from __future__ import annotations
 from .. import _needs_detectron2  # noqa: F401  # isort: skip
 
 import functools
+import logging
 import os
 import weakref
 from collections import OrderedDict
@@ -13,7 +14,7 @@ from unittest import mock
 
 import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from detectron2.engine import DefaultTrainer, create_ddp_model
+from detectron2.engine import DefaultTrainer, create_ddp_model, hooks
 from detectron2.evaluation import DatasetEvaluators
 from detectron2.modeling import META_ARCH_REGISTRY
 from detectron2.modeling.backbone.vit import get_vit_lr_decay_rate
@@ -26,11 +27,19 @@ from ..checkpoint import KFashionCheckpointer, to_plain
 from ..data import coco_json_file
 from ..data.statistics import label_counts, style_counts
 from ..evaluation import AttributeEvaluator, KFashionCOCOEvaluator, StyleEvaluator
-from ..modeling import AttributeRCNN
-from .loaders import build_test_loader, build_train_loader
-from .setup import with_checked_classes
+from ..modeling import AttributeRCNN, AttributeRCNNWithTTA
+from .best_checkpoint import BestCheckpoint, StopTraining
+from .broken_images import CountBrokenImages
+from .ema import ModelEMA, UpdateEMA
+from .finite_loss import StopAtNonFiniteLoss
+from .last_batch import LastBatch
+from .loaders import build_test_loader, build_train_loader, start_at_iteration
+from .seed_iterations import SeedIterations
+from .setup import amp_precision, with_checked_classes, with_seed
 
 __all__ = ["Trainer"]
+
+logger = logging.getLogger(__name__)
 
 
 class Trainer(DefaultTrainer):
@@ -45,12 +54,19 @@ class Trainer(DefaultTrainer):
     """
 
     def __init__(self, cfg):
-        cfg = with_checked_classes(cfg)
+        self._seed_is_drawn = cfg.SEED < 0
+        cfg = with_seed(with_checked_classes(cfg))
+        precision = amp_precision(cfg)
         # DefaultTrainer passes a CUDA device id to DistributedDataParallel, which a CPU model must not have.
         on_cpu = cfg.MODEL.DEVICE == "cpu" and comm.get_world_size() > 1
         ddp = functools.partial(create_ddp_model, device_ids=None)
         with mock.patch("detectron2.engine.defaults.create_ddp_model", ddp) if on_cpu else nullcontext():
             super().__init__(cfg)
+        if precision is not None:
+            self._trainer.precision = precision
+        if precision is torch.bfloat16:  # its range is float32's
+            self._trainer.grad_scaler = torch.amp.GradScaler("cuda", enabled=False)
+        self._trainer.register_hooks([StopAtNonFiniteLoss(self._trainer.model, self.last_batch)])
         self.set_label_counts()
 
     def set_label_counts(self) -> None:
@@ -69,14 +85,60 @@ class Trainer(DefaultTrainer):
         super().resume_or_load(resume)
         if self.start_iter == 0:  # weights of another training set bring their counts along
             self.set_label_counts()
+        elif not start_at_iteration(self.data_loader, self.start_iter):
+            logger.warning("the data loader begins anew: it is not one of build_train_loader's")
 
     def build_hooks(self):
+        cfg, model, net = self.cfg, self._trainer.model, self.checkpointer.model
+        if cfg.SOLVER.EMA.ENABLED and cfg.TEST.PRECISE_BN.ENABLED:
+            raise ValueError("TEST.PRECISE_BN does not reach the average of SOLVER.EMA: enable one of the two")
+        self.ema = ModelEMA(net, cfg.SOLVER.EMA.DECAY, warmup=cfg.SOLVER.EMA.WARMUP) if cfg.SOLVER.EMA.ENABLED else None
+        self.last_batch = LastBatch(model)
         # Before the hooks, because the one that saves keeps a reference.
-        self.checkpointer = KFashionCheckpointer(self._trainer.model, self.cfg.OUTPUT_DIR, trainer=weakref.proxy(self))
-        return super().build_hooks()
+        self.checkpointer = KFashionCheckpointer(model, cfg.OUTPUT_DIR, ema=self.ema, trainer=weakref.proxy(self))
+        ret = [SeedIterations(cfg.SEED)]
+        for hook in super().build_hooks():
+            if isinstance(hook, hooks.EvalHook):
+                ret += [hooks.EvalHook(cfg.TEST.EVAL_PERIOD, self.evaluate), build_best_checkpoint(self)]
+            else:
+                ret.append(hook)
+            if isinstance(hook, hooks.LRScheduler):
+                ret += [CountBrokenImages(self.last_batch), UpdateEMA(self.ema, net) if self.ema else None]
+        return ret
+
+    def train(self):
+        try:
+            return super().train()
+        except StopTraining as stop:
+            logger.info("Stopped at iteration %d: %s", self.iter, stop)
+        if self.cfg.TEST.AUG.ENABLED:
+            self.test_with_TTA(self.cfg, self.model if self.ema is None else self.ema.module)
+
+    def evaluate(self) -> OrderedDict:
+        """Test the model, or its average; at the end of the training with test-time augmentation too, if it is on."""
+        model = self.model if self.ema is None else self.ema.module
+        self._last_eval_results = self.test(self.cfg, model)
+        if self.cfg.TEST.AUG.ENABLED and self.iter >= self.max_iter:
+            self._last_eval_results.update(self.test_with_TTA(self.cfg, model))
+        return self._last_eval_results
 
     def state_dict(self):
-        return to_plain(super().state_dict())
+        state = to_plain(super().state_dict())
+        # After the last iteration Detectron2 counts one more.
+        return {**state, "iteration": min(self.iter, self.max_iter - 1), "seed": self.cfg.SEED}
+
+    def load_state_dict(self, state_dict):
+        seed = state_dict.get("seed")
+        if self._seed_is_drawn and seed is not None:  # the data's order goes on
+            self.cfg = self.cfg.clone()
+            self.cfg.defrost()
+            self.cfg.SEED = seed
+            self.cfg.freeze()
+            self._trainer.reset_data_loader(lambda: self.build_train_loader(self.cfg))
+            for hook in self._hooks:
+                if isinstance(hook, SeedIterations):
+                    hook.seed = seed
+        super().load_state_dict(state_dict)
 
     @classmethod
     def build_train_loader(cls, cfg):
@@ -160,3 +222,35 @@ class Trainer(DefaultTrainer):
         if evaluators is None:
             evaluators = [cls.build_evaluator(cfg, name, model=model) for name in cfg.DATASETS.TEST]
         return super().test(cfg, model, evaluators)
+
+    @classmethod
+    def test_with_TTA(cls, cfg, model: nn.Module) -> OrderedDict:
+        """
+        :meth:`test` with test-time augmentation (``TEST.AUG``): boxes and masks of all views, attributes of the plain
+        image. The results' names end in ``_TTA``.
+        """
+        logger.info("Running inference with test-time augmentation ...")
+        folder = os.path.join(cfg.OUTPUT_DIR, "inference_TTA")
+        evaluators = [cls.build_evaluator(cfg, name, os.path.join(folder, name)) for name in cfg.DATASETS.TEST]
+        results = cls.test(cfg, AttributeRCNNWithTTA(cfg, model), evaluators)
+        return OrderedDict((f"{name}_TTA", metrics) for name, metrics in results.items())
+
+
+def build_best_checkpoint(trainer: Trainer) -> BestCheckpoint | None:
+    """The hook that ``TEST.BEST`` describes, or None."""
+    cfg, best = trainer.cfg, trainer.cfg.TEST.BEST
+    if not best.METRIC:
+        if best.PATIENCE:
+            raise ValueError(f"TEST.BEST.PATIENCE is {best.PATIENCE}, but TEST.BEST.METRIC is empty: name a metric")
+        return None
+    proxy = weakref.proxy(trainer)
+    return BestCheckpoint(
+        best.METRIC,
+        trainer.checkpointer,
+        lambda: proxy._last_eval_results,
+        eval_period=cfg.TEST.EVAL_PERIOD,
+        mode=best.MODE,
+        patience=best.PATIENCE,
+        min_delta=best.MIN_DELTA,
+        checkpoint_period=cfg.SOLVER.CHECKPOINT_PERIOD,
+    )
