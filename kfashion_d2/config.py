@@ -148,6 +148,9 @@ def add_kfashion_config(cfg: CN) -> None:
     # "style". An image repeats by its rarest label, where a smaller share of the images than
     # DATALOADER.REPEAT_THRESHOLD has it.
     cfg.DATALOADER.REPEAT_LABELS = ["category"]
+    # Share of the images that DATALOADER.SAMPLER_TRAIN RandomSubsetTrainingSampler trains on. (Detectron2 reads the
+    # key, but has no default for it.)
+    cfg.DATALOADER.RANDOM_SUBSET_RATIO = 1.0
     # Strength of random brightness, contrast and saturation (0.2: factors of 0.8 to 1.2). Refused while a group of
     # COLOR_GROUPS trains: it would change the colour and keep the label.
     cfg.INPUT.COLOR_JITTER = 0.0

@@ -10,13 +10,14 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from detectron2.config import CfgNode
 from detectron2.engine import HookBase
 from detectron2.evaluation.testing import flatten_results_dict
 from detectron2.utils import comm
 
 from ..checkpoint import KFashionCheckpointer
 
-__all__ = ["BestCheckpoint", "StopTraining"]
+__all__ = ["BestCheckpoint", "StopTraining", "build_best_checkpoint"]
 
 logger = logging.getLogger(__name__)
 
@@ -156,3 +157,29 @@ class BestCheckpoint(HookBase):
 
     def load_state_dict(self, state: dict) -> None:
         self._values = [list(entry) for entry in state["values"]]
+
+
+def build_best_checkpoint(
+    cfg: CfgNode, checkpointer: KFashionCheckpointer, get_results: Callable[[], Mapping[str, Any]]
+) -> BestCheckpoint | None:
+    """
+    The hook that ``TEST.BEST`` describes, or None.
+
+    Raises:
+        ValueError: a value is out of its range, or one asks for another that is not set.
+    """
+    best = cfg.TEST.BEST
+    if not best.METRIC:
+        if best.PATIENCE:
+            raise ValueError(f"TEST.BEST.PATIENCE is {best.PATIENCE}, but TEST.BEST.METRIC is empty: name a metric")
+        return None
+    return BestCheckpoint(
+        best.METRIC,
+        checkpointer,
+        get_results,
+        eval_period=cfg.TEST.EVAL_PERIOD,
+        mode=best.MODE,
+        patience=best.PATIENCE,
+        min_delta=best.MIN_DELTA,
+        checkpoint_period=cfg.SOLVER.CHECKPOINT_PERIOD,
+    )

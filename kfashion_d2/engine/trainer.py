@@ -28,7 +28,7 @@ from ..data import coco_json_file
 from ..data.statistics import label_counts, style_counts
 from ..evaluation import AttributeEvaluator, KFashionCOCOEvaluator, StyleEvaluator
 from ..modeling import AttributeRCNN, AttributeRCNNWithTTA
-from .best_checkpoint import BestCheckpoint, StopTraining
+from .best_checkpoint import StopTraining, build_best_checkpoint
 from .broken_images import CountBrokenImages
 from .ema import ModelEMA, UpdateEMA
 from .finite_loss import StopAtNonFiniteLoss
@@ -96,10 +96,12 @@ class Trainer(DefaultTrainer):
         self.last_batch = LastBatch(model)
         # Before the hooks, because the one that saves keeps a reference.
         self.checkpointer = KFashionCheckpointer(model, cfg.OUTPUT_DIR, ema=self.ema, trainer=weakref.proxy(self))
+        proxy = weakref.proxy(self)
+        best = build_best_checkpoint(cfg, self.checkpointer, lambda: proxy._last_eval_results)
         ret = [SeedIterations(cfg.SEED)]
         for hook in super().build_hooks():
             if isinstance(hook, hooks.EvalHook):
-                ret += [hooks.EvalHook(cfg.TEST.EVAL_PERIOD, self.evaluate), build_best_checkpoint(self)]
+                ret += [hooks.EvalHook(cfg.TEST.EVAL_PERIOD, self.evaluate), best]
             else:
                 ret.append(hook)
             if isinstance(hook, hooks.LRScheduler):
@@ -111,16 +113,24 @@ class Trainer(DefaultTrainer):
             return super().train()
         except StopTraining as stop:
             logger.info("Stopped at iteration %d: %s", self.iter, stop)
-        if self.cfg.TEST.AUG.ENABLED:
-            self.test_with_TTA(self.cfg, self.model if self.ema is None else self.ema.module)
+            if self.iter > self.start_iter:
+                self._last_eval_results.update(self._test_with_TTA_if_enabled())
+            return getattr(self, "_last_eval_results", None)
+
+    @property
+    def evaluated_model(self) -> nn.Module:
+        """The model, or its average."""
+        return self.model if self.ema is None else self.ema.module
 
     def evaluate(self) -> OrderedDict:
-        """Test the model, or its average; at the end of the training with test-time augmentation too, if it is on."""
-        model = self.model if self.ema is None else self.ema.module
-        self._last_eval_results = self.test(self.cfg, model)
-        if self.cfg.TEST.AUG.ENABLED and self.iter >= self.max_iter:
-            self._last_eval_results.update(self.test_with_TTA(self.cfg, model))
+        """Test :attr:`evaluated_model`; at the end of the training with test-time augmentation too, if it is on."""
+        self._last_eval_results = self.test(self.cfg, self.evaluated_model)
+        if self.iter >= self.max_iter:
+            self._last_eval_results.update(self._test_with_TTA_if_enabled())
         return self._last_eval_results
+
+    def _test_with_TTA_if_enabled(self) -> OrderedDict:
+        return self.test_with_TTA(self.cfg, self.evaluated_model) if self.cfg.TEST.AUG.ENABLED else OrderedDict()
 
     def state_dict(self):
         state = to_plain(super().state_dict())
@@ -234,23 +244,3 @@ class Trainer(DefaultTrainer):
         evaluators = [cls.build_evaluator(cfg, name, os.path.join(folder, name)) for name in cfg.DATASETS.TEST]
         results = cls.test(cfg, AttributeRCNNWithTTA(cfg, model), evaluators)
         return OrderedDict((f"{name}_TTA", metrics) for name, metrics in results.items())
-
-
-def build_best_checkpoint(trainer: Trainer) -> BestCheckpoint | None:
-    """The hook that ``TEST.BEST`` describes, or None."""
-    cfg, best = trainer.cfg, trainer.cfg.TEST.BEST
-    if not best.METRIC:
-        if best.PATIENCE:
-            raise ValueError(f"TEST.BEST.PATIENCE is {best.PATIENCE}, but TEST.BEST.METRIC is empty: name a metric")
-        return None
-    proxy = weakref.proxy(trainer)
-    return BestCheckpoint(
-        best.METRIC,
-        trainer.checkpointer,
-        lambda: proxy._last_eval_results,
-        eval_period=cfg.TEST.EVAL_PERIOD,
-        mode=best.MODE,
-        patience=best.PATIENCE,
-        min_delta=best.MIN_DELTA,
-        checkpoint_period=cfg.SOLVER.CHECKPOINT_PERIOD,
-    )
