@@ -86,6 +86,7 @@ class KFashionCheckpointer(DetectionCheckpointer):
             tag: make it the one to resume from.
             kwargs: plain values to save beside the model.
         """
+        kwargs = {**{key: obj.state_dict() for key, obj in self.checkpointables.items()}, **kwargs}
         if self.ema is not None:
             kwargs["model"], kwargs["raw_model"] = self.ema.module.state_dict(), self.model.state_dict()
             kwargs["ema_updates"] = int(self.ema.n_averaged)

@@ -106,8 +106,11 @@ class BestCheckpoint(HookBase):
 
     def after_train(self):
         if self.trainer.iter >= self.trainer.max_iter:  # else it failed, or stopped early
+            # Detectron2 counts one more after the last iteration; what is saved is to resume behind the last one.
+            iteration, self.trainer.iter = self.trainer.iter, self.trainer.max_iter - 1
             self._add_evaluation()
-            self._checkpointer.save("model_final", iteration=self.trainer.max_iter - 1)
+            self._checkpointer.save("model_final", iteration=self.trainer.iter)
+            self.trainer.iter = iteration
         best = self.best()
         if best:
             logger.info("the best %s is %.4f, of iteration %d: model_best.pth", self._metric, best[1], best[0])
@@ -120,7 +123,7 @@ class BestCheckpoint(HookBase):
         found = comm.all_gather(self._read_metric() if comm.is_main_process() else None)[0]
         if isinstance(found, str):
             raise ValueError(found)
-        iteration = min(self.trainer.iter, self.trainer.max_iter - 1)
+        iteration = self.trainer.iter
         # A finished run that is resumed evaluates again.
         self._values = [entry for entry in self._values if entry[0] < iteration]
         best = self.best()

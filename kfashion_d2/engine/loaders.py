@@ -104,10 +104,10 @@ def build_sampler(cfg: CfgNode, dataset: Dataset) -> Sampler:
 def batch_training_images(
     dataset: Dataset,
     mapper,
-    sampler: Sampler,
+    sampler: Sampler | None = None,
     *,
     total_batch_size: int,
-    seed: int,
+    seed: int = -1,
     num_workers: int = 0,
     aspect_ratio_grouping: bool = True,
 ) -> DataLoader:
@@ -117,9 +117,9 @@ def batch_training_images(
     Args:
         dataset: of dataset dicts, with a length.
         mapper: dataset dict -> model input; see :class:`SkipBrokenImages` for those that it cannot map.
-        sampler: endless indices for this process, seeded.
+        sampler: endless indices for this process, seeded. None: Detectron2's TrainingSampler.
         total_batch_size: images of all processes together.
-        seed: of the augmentations.
+        seed: of the augmentations, and of the sampler that is not given; negative: drawn.
         num_workers: processes that load, for each training process; they change nothing but the speed.
         aspect_ratio_grouping: no batch of wide and high images, which would be padded much.
 
@@ -129,8 +129,9 @@ def batch_training_images(
     world_size = comm.get_world_size()
     if total_batch_size < 1 or total_batch_size % world_size:
         raise ValueError(f"SOLVER.IMS_PER_BATCH is {total_batch_size}: {world_size} processes cannot share it evenly")
+    seed = comm.shared_random_seed() if seed < 0 else seed
     batches = TrainingBatches(
-        sampler,
+        sampler or TrainingSampler(len(dataset), seed=seed),  # type: ignore[arg-type]
         total_batch_size // world_size,
         groups=is_wide(dataset) if aspect_ratio_grouping else None,
         rank=comm.get_rank(),
@@ -175,7 +176,7 @@ def build_train_loader(cfg: CfgNode) -> DataLoader:
         AttributeDatasetMapper(cfg, is_train=True),
         build_sampler(cfg, dataset),
         total_batch_size=cfg.SOLVER.IMS_PER_BATCH,
-        seed=comm.shared_random_seed() if cfg.SEED < 0 else cfg.SEED,
+        seed=cfg.SEED,
         num_workers=cfg.DATALOADER.NUM_WORKERS,
         aspect_ratio_grouping=cfg.DATALOADER.ASPECT_RATIO_GROUPING,
     )

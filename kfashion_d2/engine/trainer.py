@@ -56,7 +56,8 @@ class Trainer(DefaultTrainer):
     def __init__(self, cfg):
         self._seed_is_drawn = cfg.SEED < 0
         cfg = with_seed(with_checked_classes(cfg))
-        precision = amp_precision(cfg)
+        amp = cfg.SOLVER.AMP
+        precision = amp_precision(amp.PRECISION, cfg.MODEL.DEVICE) if amp.ENABLED else None
         # DefaultTrainer passes a CUDA device id to DistributedDataParallel, which a CPU model must not have.
         on_cpu = cfg.MODEL.DEVICE == "cpu" and comm.get_world_size() > 1
         ddp = functools.partial(create_ddp_model, device_ids=None)
@@ -133,9 +134,7 @@ class Trainer(DefaultTrainer):
         return self.test_with_TTA(self.cfg, self.evaluated_model) if self.cfg.TEST.AUG.ENABLED else OrderedDict()
 
     def state_dict(self):
-        state = to_plain(super().state_dict())
-        # After the last iteration Detectron2 counts one more.
-        return {**state, "iteration": min(self.iter, self.max_iter - 1), "seed": self.cfg.SEED}
+        return {**to_plain(super().state_dict()), "seed": self.cfg.SEED}
 
     def load_state_dict(self, state_dict):
         seed = state_dict.get("seed")

@@ -48,11 +48,7 @@ def run_failing(store, output, opts):
 @pytest.mark.parametrize(
     "opts, run",
     [
-        (
-            ["SOLVER.EMA.ENABLED", True, "DATALOADER.SAMPLER_TRAIN", "AttributeRepeatFactorSampler"]
-            + ["DATALOADER.REPEAT_THRESHOLD", 0.5],
-            run_killed,
-        ),
+        (["SOLVER.EMA.ENABLED", True, "DATALOADER.SAMPLER_TRAIN", "AttributeRepeatFactorSampler"], run_killed),
         (["SOLVER.OPTIMIZER", "SGD", "SOLVER.BASE_LR", 0.01, "DATALOADER.NUM_WORKERS", 2, "SEED", -1], run_failing),
     ],
     ids=["killed-adamw-ema-repeat-factors", "failed-sgd-workers-drawn-seed"],
@@ -60,6 +56,7 @@ def run_failing(store, output, opts):
 def test_broken_off_and_resumed_equals_uninterrupted(demo_store, tmp_path, opts, run):
     """Ends in iteration 6, two after the checkpoint of iteration 3: those two are trained again."""
     opts = [*("SOLVER.MAX_ITER", 8, "SOLVER.CHECKPOINT_PERIOD", 4, "DATASETS.TEST", []), *opts]
+    opts += ["DATALOADER.REPEAT_THRESHOLD", 0.5]
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     run(demo_store, broken, opts)
     assert (broken / "last_checkpoint").read_text() == "model_0000003.pth"
