@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from detectron2.config import instantiate
 from detectron2.data import DatasetCatalog
-from detectron2.engine import AMPTrainer, SimpleTrainer, create_ddp_model, default_writers, hooks
+from detectron2.engine import AMPTrainer, SimpleTrainer, create_ddp_model, hooks
 from detectron2.evaluation import inference_on_dataset, print_csv_format
 from detectron2.utils import comm
 from omegaconf import DictConfig
@@ -26,6 +26,7 @@ from .last_batch import LastBatch
 from .loaders import start_at_iteration
 from .seed_iterations import SeedIterations
 from .setup import amp_precision
+from .writers import build_writers
 
 __all__ = ["build_lazy_model", "evaluate_lazy", "train_lazy"]
 
@@ -111,7 +112,7 @@ def train_lazy(cfg: DictConfig, *, resume: bool = False) -> dict[str, Any]:
             )
             if options.best.metric
             else None,
-            hooks.PeriodicWriter(default_writers(options.output_dir, options.max_iter), period=options.log_period)
+            hooks.PeriodicWriter(build_writers(options.output_dir, options.max_iter), period=options.log_period)
             if main
             else None,
         ]

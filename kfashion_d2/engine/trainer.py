@@ -36,6 +36,7 @@ from .last_batch import LastBatch
 from .loaders import build_test_loader, build_train_loader, start_at_iteration
 from .seed_iterations import SeedIterations
 from .setup import amp_precision, with_checked_classes, with_seed
+from .writers import build_writers
 
 __all__ = ["Trainer"]
 
@@ -108,6 +109,9 @@ class Trainer(DefaultTrainer):
             if isinstance(hook, hooks.LRScheduler):
                 ret += [CountBrokenImages(self.last_batch), UpdateEMA(self.ema, net) if self.ema else None]
         return ret
+
+    def build_writers(self):
+        return build_writers(self.cfg.OUTPUT_DIR, self.max_iter)
 
     def train(self):
         try:

@@ -29,6 +29,7 @@ def test_eval_only(demo_store, tmp_path, monkeypatch, enabled):
     spec = importlib.util.spec_from_file_location("train_net", ROOT / "tools/train_net.py")
     train_net = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(train_net)
+    monkeypatch.setattr(train_net, "setup_logger", lambda *args, **kwargs: None)  # it would outlive the test
     tested = []
 
     def test(cls, cfg, model, evaluators=None):
