@@ -47,7 +47,7 @@ class _WholeFiles:
 
     @contextmanager
     def _new_file(self, path: str, mode: str) -> Iterator[IO]:
-        temporary = f"{path}.{os.getpid()}.tmp"
+        temporary = f"{path}.tmp"  # one name: what a kill leaves is overwritten when the file is written again
         try:
             with open(temporary, mode) as file:
                 yield file

@@ -15,7 +15,7 @@ from fvcore.common.param_scheduler import LinearParamScheduler
 from kfashion_d2.config import get_config_file, get_kfashion_cfg
 from kfashion_d2.data import AttributeDatasetMapper
 from kfashion_d2.engine import Trainer
-from kfashion_d2.engine.lazy_trainer import train_lazy
+from kfashion_d2.engine.lazy_trainer import build_lazy_model, train_lazy
 from tests.engine.test_trainer import clean_catalogs  # noqa: F401
 from tests.modeling.conftest import make_input, make_targets
 
@@ -129,3 +129,10 @@ def test_the_tiny_one_trains_resumes_and_scores(demo_store, tmp_path):
     for key in ("model", "raw_model"):
         assert all(torch.equal(a[key][name], b[key][name]) for name in a[key])
     assert (tmp_path / "parts/model_best.pth").is_file()
+
+
+def test_classes_must_agree():
+    cfg = LazyConfig.load(str(ROOT / "quick/attribute_rcnn_tiny.py"))
+    cfg = LazyConfig.apply_overrides(cfg, ["kfashion.classes=category", "train.device=cpu"])
+    with pytest.raises(ValueError, match="num_classes is 4, but kfashion.classes 'category' has 21"):
+        build_lazy_model(cfg)

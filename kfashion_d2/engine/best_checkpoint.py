@@ -138,8 +138,8 @@ class BestCheckpoint(HookBase):
             return float(results[self._metric])
         close = difflib.get_close_matches(self._metric, results, n=3)
         hint = f" Did you mean {' or '.join(close)}?" if close else ""
-        return f"TEST.BEST.METRIC is {self._metric!r}, which the evaluation does not give.{hint} It gives " + ", ".join(
-            sorted(results)
+        return f"TEST.BEST.METRIC is {self._metric!r}, which the evaluation does not give.{hint} It gives " + (
+            ", ".join(sorted(results)) or "nothing: name a test set"
         )
 
     def _stop_if_patience_is_out(self, save: bool = False) -> None:

@@ -34,11 +34,23 @@ logger = logging.getLogger(__name__)
 
 
 def build_lazy_model(cfg: DictConfig) -> nn.Module:
-    """The model on ``train.device``, or on the CPU where there is no CUDA."""
+    """
+    The model on ``train.device``, or on the CPU where there is no CUDA.
+
+    Raises:
+        ValueError: the number of classes is not that of ``kfashion.classes``.
+    """
     if cfg.train.device.startswith("cuda") and not torch.cuda.is_available():
         logger.warning("train.device is %s, but no CUDA device is available: running on the CPU", cfg.train.device)
         cfg.train.device = "cpu"
-    return instantiate(cfg.model).to(cfg.train.device)
+    model = instantiate(cfg.model)
+    heads = model.roi_heads
+    if heads.num_classes != len(heads.attribute_head.class_parts):
+        raise ValueError(
+            f"model.roi_heads.num_classes is {heads.num_classes}, but kfashion.classes {cfg.kfashion.classes!r} has "
+            f"{len(heads.attribute_head.class_parts)}: make them agree"
+        )
+    return model.to(cfg.train.device)
 
 
 def evaluate_lazy(cfg: DictConfig, model: nn.Module) -> dict[str, Any]:

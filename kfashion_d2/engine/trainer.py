@@ -151,6 +151,9 @@ class Trainer(DefaultTrainer):
             for hook in self._hooks:
                 if isinstance(hook, SeedIterations):
                     hook.seed = seed
+        scaler, inner = getattr(self._trainer, "grad_scaler", None), state_dict["_trainer"]
+        if scaler is not None and not inner.get("grad_scaler"):  # of a run in float32 or bfloat16
+            state_dict = {**state_dict, "_trainer": {**inner, "grad_scaler": scaler.state_dict()}}
         super().load_state_dict(state_dict)
 
     @classmethod

@@ -97,3 +97,14 @@ def test_gradients_are_clipped_unscaled(demo_store, tmp_path, name, kind, value,
     expected = [0.5, -0.5] if kind == "value" else [0.6, -0.8]
     assert net.weight.grad[0].tolist() == pytest.approx(expected, rel=1e-5)
     assert net.bias.grad.tolist() == pytest.approx([0.2])
+
+
+def test_mixed_precision_may_begin_at_a_resume(demo_store, tmp_path, monkeypatch):
+    trainer = Trainer(make_cfg(demo_store, tmp_path))
+    trainer.checkpointer.save("model_0000001", iteration=1)
+    monkeypatch.setattr("kfashion_d2.engine.trainer.amp_precision", lambda name, device: getattr(torch, name))
+    cpu_scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
+    trainer = Trainer(make_cfg(demo_store, tmp_path, "SOLVER.AMP.ENABLED", True))
+    trainer._trainer.grad_scaler = cpu_scaler
+    trainer.resume_or_load(resume=True)
+    assert cpu_scaler.get_scale() == 8.0
