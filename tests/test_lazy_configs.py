@@ -134,5 +134,5 @@ def test_the_tiny_one_trains_resumes_and_scores(demo_store, tmp_path):
 def test_classes_must_agree():
     cfg = LazyConfig.load(str(ROOT / "quick/attribute_rcnn_tiny.py"))
     cfg = LazyConfig.apply_overrides(cfg, ["kfashion.classes=category", "train.device=cpu"])
-    with pytest.raises(ValueError, match="num_classes is 4, but kfashion.classes 'category' has 21"):
+    with pytest.raises(ValueError, match=r"num_classes is 4, but kfashion\.classes 'category' has 21"):
         build_lazy_model(cfg)
