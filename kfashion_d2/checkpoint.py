@@ -87,8 +87,9 @@ class KFashionCheckpointer(DetectionCheckpointer):
             kwargs: plain values to save beside the model.
         """
         kwargs = {**{key: obj.state_dict() for key, obj in self.checkpointables.items()}, **kwargs}
+        models = {}
         if self.ema is not None:
-            kwargs["model"], kwargs["raw_model"] = self.ema.module.state_dict(), self.model.state_dict()
+            models = {"model": self.ema.module.state_dict(), "raw_model": self.model.state_dict()}
             kwargs["ema_updates"] = int(self.ema.n_averaged)
         schema = self._schema
         if schema is not None:
@@ -99,7 +100,7 @@ class KFashionCheckpointer(DetectionCheckpointer):
                 "groups": list(schema.group_names),
             }
         self._tags = tag
-        super().save(name, **to_plain(kwargs))
+        super().save(name, **to_plain(kwargs), **models)
 
     def tag_last_checkpoint(self, last_filename_basename: str) -> None:
         if self._tags:
