@@ -22,6 +22,7 @@ SECOND_RING = [
     "kfashion_d2.data.links",
     "kfashion_d2.data.plain",
     "kfashion_d2.data.splits",
+    "kfashion_d2.data.training_batches",
     "kfashion_d2.data.export.coco",
     "kfashion_d2.data.export.fashionpedia",
     "kfashion_d2.data.export.fiftyone",

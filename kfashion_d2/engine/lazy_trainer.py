@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from detectron2.config import instantiate
-from detectron2.data import DatasetCatalog
 from detectron2.engine import AMPTrainer, SimpleTrainer, create_ddp_model, hooks
 from detectron2.evaluation import inference_on_dataset, print_csv_format
 from detectron2.utils import comm
@@ -17,11 +16,11 @@ from omegaconf import DictConfig
 from torch import nn
 
 from ..checkpoint import KFashionCheckpointer
-from ..data.statistics import label_counts
 from .best_checkpoint import BestCheckpoint, StopTraining
 from .broken_images import CountBrokenImages
 from .ema import ModelEMA, UpdateEMA
 from .finite_loss import StopAtNonFiniteLoss
+from .label_counts import set_label_counts
 from .last_batch import LastBatch
 from .loaders import start_at_iteration
 from .seed_iterations import SeedIterations
@@ -84,7 +83,8 @@ def train_lazy(cfg: DictConfig, *, resume: bool = False) -> dict[str, Any]:
     cfg.optimizer.params.model = net
     optimizer = instantiate(cfg.optimizer)
     loader = instantiate(cfg.dataloader.train)
-    _set_label_counts(cfg, net)
+    names = cfg.dataloader.train.dataset.names
+    set_label_counts(net, [names] if isinstance(names, str) else names)
     ema = ModelEMA(net, options.ema.decay, warmup=options.ema.warmup) if options.ema.enabled else None
     model = create_ddp_model(net, **options.ddp, **({"device_ids": None} if options.device == "cpu" else {}))
     if precision is None:
@@ -138,12 +138,3 @@ def train_lazy(cfg: DictConfig, *, resume: bool = False) -> dict[str, Any]:
     except StopTraining as stop:
         logger.info("Stopped at iteration %d: %s", trainer.iter, stop)
     return results
-
-
-def _set_label_counts(cfg: DictConfig, net: nn.Module) -> None:
-    head = getattr(getattr(net, "roi_heads", None), "attribute_head", None)
-    if not getattr(head, "needs_label_counts", False):
-        return
-    names = cfg.dataloader.train.dataset.names
-    counts = [label_counts(DatasetCatalog.get(n), head.schema) for n in ([names] if isinstance(names, str) else names)]
-    head.set_label_counts(*(sum(torch.from_numpy(count[i]) for count in counts) for i in range(2)))

@@ -13,7 +13,7 @@ from contextlib import nullcontext
 from unittest import mock
 
 import torch
-from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data import MetadataCatalog
 from detectron2.engine import DefaultTrainer, create_ddp_model, hooks
 from detectron2.evaluation import DatasetEvaluators
 from detectron2.modeling import META_ARCH_REGISTRY
@@ -25,13 +25,13 @@ from torch import nn
 
 from ..checkpoint import KFashionCheckpointer, to_plain
 from ..data import coco_json_file
-from ..data.statistics import label_counts, style_counts
 from ..evaluation import AttributeEvaluator, KFashionCOCOEvaluator, StyleEvaluator
 from ..modeling import AttributeRCNN, AttributeRCNNWithTTA
 from .best_checkpoint import StopTraining, build_best_checkpoint
 from .broken_images import CountBrokenImages
 from .ema import ModelEMA, UpdateEMA
 from .finite_loss import StopAtNonFiniteLoss
+from .label_counts import set_label_counts
 from .last_batch import LastBatch
 from .loaders import build_test_loader, build_train_loader, start_at_iteration
 from .seed_iterations import SeedIterations
@@ -69,24 +69,12 @@ class Trainer(DefaultTrainer):
         if precision is torch.bfloat16:  # its range is float32's
             self._trainer.grad_scaler = torch.amp.GradScaler("cuda", enabled=False)
         self._trainer.register_hooks([StopAtNonFiniteLoss(self._trainer.model, self.last_batch)])
-        self.set_label_counts()
-
-    def set_label_counts(self) -> None:
-        """Give the heads the label counts of ``DATASETS.TRAIN``, where their losses or priors need them."""
-        model = getattr(self._trainer.model, "module", self._trainer.model)
-        head = getattr(getattr(model, "roi_heads", None), "attribute_head", None)
-        if getattr(head, "needs_label_counts", False):
-            counts = [label_counts(DatasetCatalog.get(name), head.schema) for name in self.cfg.DATASETS.TRAIN]
-            yes, known = (sum(torch.from_numpy(count[i]) for count in counts) for i in range(2))
-            head.set_label_counts(yes, known)
-        head = getattr(model, "style_head", None)
-        if getattr(head, "needs_style_counts", False):
-            head.set_style_counts(sum(style_counts(DatasetCatalog.get(name)) for name in self.cfg.DATASETS.TRAIN))
+        set_label_counts(self._trainer.model, self.cfg.DATASETS.TRAIN)
 
     def resume_or_load(self, resume: bool = True):
         super().resume_or_load(resume)
         if self.start_iter == 0:  # weights of another training set bring their counts along
-            self.set_label_counts()
+            set_label_counts(self._trainer.model, self.cfg.DATASETS.TRAIN)
         elif not start_at_iteration(self.data_loader, self.start_iter):
             logger.warning("the data loader begins anew: it is not one of build_train_loader's")
 
