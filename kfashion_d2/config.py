@@ -188,7 +188,8 @@ def get_config_file(name: str) -> str:
     root = next((folder for folder in (here / "configs", here.parent / "configs") if folder.is_dir()), here)
     path = root / name
     if not path.is_file():
-        known = ", ".join(sorted(str(file.relative_to(root)) for file in root.rglob("*.yaml")))
+        files = [*root.rglob("*.yaml"), *(file for file in root.rglob("*.py") if file.parent.name != "common")]
+        known = ", ".join(sorted(str(file.relative_to(root)) for file in files))
         raise FileNotFoundError(f"no config {name!r}; choose from {known}")
     return str(path)
 
