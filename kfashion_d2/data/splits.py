@@ -54,11 +54,16 @@ def resplit(
         `images` and `garments` of each split, `groups`, the `largest_group`, and the `duplicate_ids` left out.
 
     Raises:
-        ValueError: the splits are of different vocabularies or image roots; no shares, or not positive ones.
+        ValueError: the splits are of different vocabularies or image roots; no shares, or not positive ones; a name
+            that is no folder's, or of a split that is read.
     """
     _check_together(datasets)
-    if not shares or min(shares.values()) <= 0:
+    if not shares or not all(0 < share < np.inf for share in shares.values()):
         raise ValueError(f"shares {dict(shares)}: give one or more splits, each with a positive share")
+    for name in shares:
+        if name != os.path.basename(name) or name.startswith(".") or not name:
+            raise ValueError(f"a split cannot be called {name!r}: give the name of a folder in the output")
+        _check_output(datasets, Path(output, name))
     ids = np.concatenate([dataset.image_ids for dataset in datasets])
     links = find_links(datasets, images=images, max_distance=max_distance, workers=workers)
     groups = connected_groups(links, len(ids))
@@ -126,9 +131,17 @@ def check_leaks(
         images, max_distance, workers: as for :func:`find_links`.
 
     Returns:
-        (split, other split) -> kind -> number of images of the other split that leak.
+        (split, other split) -> kind -> number of images of the other split that leak. Splits are called by their
+        folder's name, by their path where two have one name.
+
+    Raises:
+        ValueError: fewer than two splits.
     """
+    if len(datasets) < 2:
+        raise ValueError("leaks are between splits: give two or more")
     names = [dataset.split_dir.resolve().name for dataset in datasets]
+    if len(set(names)) < len(names):
+        names = [str(dataset.split_dir) for dataset in datasets]
     starts = np.cumsum([0] + [len(dataset) for dataset in datasets])
     links = find_links(datasets, images=images, max_distance=max_distance, workers=workers)
     sides = [np.searchsorted(starts, rows, side="right") - 1 for rows in (links.first, links.second)]
@@ -206,7 +219,8 @@ def assign_groups(
         pairs = slice(starts[group], stops[group])
         own, weights = labels[pairs], counts[pairs]
         before = surplus[own] - weights[:, None] * shares
-        costs = ((scale[own] * weights) @ (2 * before + weights[:, None])) / shares
+        with np.errstate(divide="ignore"):  # a share of 0 costs more than any other
+            costs = ((scale[own] * weights) @ (2 * before + weights[:, None])) / shares
         chosen = costs.argmin()
         before[:, chosen] += weights
         surplus[own] = before
@@ -230,9 +244,13 @@ def _some_of_each(rows: np.ndarray, labels: np.ndarray, num_rows: int, number: i
 
 
 def _write(datasets: Sequence[KFashionDataset], keep: np.ndarray, folder: Path) -> dict[str, int]:
+    _check_output(datasets, folder)
+    return write_split(folder, select_rows(datasets, keep), datasets[0].meta, datasets[0].image_root)
+
+
+def _check_output(datasets: Sequence[KFashionDataset], folder: Path) -> None:
     if any(os.path.realpath(dataset.split_dir) == os.path.realpath(folder) for dataset in datasets):
         raise ValueError(f"{folder} is a split that is read; give another output")
-    return write_split(folder, select_rows(datasets, keep), datasets[0].meta, datasets[0].image_root)
 
 
 def _check_together(datasets: Sequence[KFashionDataset]) -> None:

@@ -182,3 +182,42 @@ def test_the_tool(demo_store, tmp_path, monkeypatch, capsys):
     assert re.search(r"^train +val +0 +0 +0 +0$", table, re.M) and (tmp_path / "pairs.csv").is_file()
     with pytest.raises(SystemExit, match=r"fraction=2.0: give a number above 0"):
         tool("subset", demo_store / "train", "--output", tmp_path / "small", "--fraction", "2")
+
+
+@pytest.mark.parametrize(
+    "shares, message",
+    [
+        ({}, "positive share"),
+        ({"train": 0.5, "val": float("nan")}, "positive share"),
+        ({"train": 0.5, "../val": 0.5}, r"cannot be called '\.\./val'"),
+        ({"train": 0.5, ".val": 0.5}, "cannot be called"),
+        ({"": 1.0}, "cannot be called"),
+    ],
+)
+def test_new_splits_refuse(many, tmp_path, shares, message):
+    with pytest.raises(ValueError, match=message):
+        resplit([many], tmp_path / "out", shares)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_resplit_over_its_source_is_refused_before_anything_is_written(many):
+    before = sorted(many.split_dir.parent.iterdir())
+    with pytest.raises(ValueError, match="another output"):
+        resplit([many], many.split_dir.parent, {"new": 0.5, "train": 0.5})
+    assert sorted(many.split_dir.parent.iterdir()) == before
+
+
+def test_leaks_are_between_two(many):
+    with pytest.raises(ValueError, match="two or more"):
+        check_leaks([many])
+
+
+@pytest.mark.filterwarnings("error")
+def test_splits_of_one_name_are_told_apart(splits, tmp_path):  # noqa: F811
+    train, val = splits
+    for name, dataset in (("a", train), ("b", val), ("c", val)):
+        take_subset(dataset, tmp_path / name / "train", fraction=1.0)
+    again = [KFashionDataset(tmp_path / name / "train") for name in "abc"]
+    leaks = check_leaks(again)
+    assert [tuple(Path(path).parent.name for path in pair) for pair in leaks] == [("a", "b"), ("a", "c"), ("b", "c")]
+    assert leaks[str(again[1].split_dir), str(again[2].split_dir)]["same id"] == len(val)

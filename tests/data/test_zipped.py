@@ -1,13 +1,14 @@
 """What reads and writes splits beside the converter, on images that lie in zip archives."""
 
+import json
 import os
 import zipfile
 from pathlib import Path
 
 import pytest
 
-from kfashion_d2.data import KFashionDataset, convert_dataset, import_coco, load_data, make_demo_data
-from kfashion_d2.data.export import export_coco, export_yolo
+from kfashion_d2.data import KFashionDataset, convert_dataset, import_coco, load_data, make_demo_data, read_image_bytes
+from kfashion_d2.data.export import export_coco, export_fiftyone, export_yolo
 from kfashion_d2.data.splits import check_leaks, resplit
 from kfashion_d2.data.zip_reader import PREFIX
 
@@ -55,3 +56,15 @@ def test_splits_keep_their_images(zipped, tmp_path):
     assert {r["image_id"]: r for d in new for r in d} == {r["image_id"]: r for d in datasets for r in d}
     assert not any(count for counts in check_leaks(new).values() for count in counts.values())
     assert Path(tmp_path / "train/meta.json").is_file()
+
+
+def test_fiftyone_gets_files_that_it_can_open(zipped, tmp_path):
+    dataset = KFashionDataset(zipped / "val", "category_or_part")
+    for _ in range(2):  # again over the same folder
+        export_fiftyone(dataset, tmp_path / "f")
+    media = json.loads((tmp_path / "f/data.json").read_text("utf-8"))
+    labels = json.loads((tmp_path / "f/labels.json").read_text("utf-8"))
+    assert list(media) == list(labels["labels"]) == [str(row["image_id"]) for row in dataset]
+    for row in dataset:
+        assert Path(media[str(row["image_id"])]).read_bytes() == read_image_bytes(row["file_name"])
+    assert len(list((tmp_path / "f/data").iterdir())) == len(dataset) == 6

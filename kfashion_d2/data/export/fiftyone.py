@@ -1,5 +1,6 @@
 """
-FiftyOne: its `FiftyOneImageDetectionDataset` layout, `labels.json` and the manifest `data.json`. No image is copied.
+FiftyOne: its `FiftyOneImageDetectionDataset` layout, `labels.json` and the manifest `data.json`. Images stay where they
+are; those inside archives, which FiftyOne cannot open, are unpacked to `data/`.
 
     fiftyone.Dataset.from_dir("out", dataset_type=fiftyone.types.FiftyOneImageDetectionDataset,
                               data_path="data.json", include_all_data=True)
@@ -17,7 +18,9 @@ from typing import Any
 import orjson
 
 from ..files import new_file
+from ..plain import read_image_bytes
 from ..store import KFashionDataset
+from ..zip_reader import PREFIX
 from .common import attributes_in_words, iter_images, require_classes
 
 __all__ = ["export_fiftyone"]
@@ -33,7 +36,8 @@ def export_fiftyone(dataset: KFashionDataset, output: str | Path) -> Path:
         The folder.
 
     Raises:
-        ValueError: another class mode.
+        ValueError: another class mode, or an archive that changed since the conversion.
+        OSError: an image in an archive cannot be read.
     """
     require_classes(dataset)
     output = Path(output)
@@ -43,11 +47,21 @@ def export_fiftyone(dataset: KFashionDataset, output: str | Path) -> Path:
         data.write(b"{")
         for number, image in enumerate(iter_images(dataset, "fiftyone")):
             key = (b",\n" if number else b"\n") + orjson.dumps(str(image["image_id"])) + b": "
-            data.write(key + orjson.dumps(image["file_name"]))
+            data.write(key + orjson.dumps(_media(image, output / "data")))
             labels.write(key + orjson.dumps([_detection(anno, image, dataset, names) for anno in image["annotations"]]))
         labels.write(b"}}\n")
         data.write(b"}\n")
     return output
+
+
+def _media(image: dict[str, Any], folder: Path) -> str:
+    """An absolute path."""
+    if not image["file_name"].startswith(PREFIX):
+        return image["file_name"]
+    target = (folder / f"{image['image_id']}{Path(image['file_name']).suffix.lower()}").resolve()
+    with new_file(target) as file:
+        file.write(read_image_bytes(image["file_name"]))
+    return str(target)
 
 
 def _detection(
