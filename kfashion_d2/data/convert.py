@@ -67,11 +67,14 @@ def convert_dataset(
 
     Raises:
         FileNotFoundError: no such folder, or no annotation in it.
-        ValueError: `workers` is below 1; or, with `strict`, the first problem, with its place.
+        ValueError: `workers` is below 1, or `split` is no folder's name; with `strict`, the first problem, with its
+            place.
         OSError: the output cannot be written.
     """
     if workers < 1:
         raise ValueError(f"workers={workers}: at least 1 is needed")
+    if split is not None and (split != os.path.basename(split) or split.startswith(".") or not split):
+        raise ValueError(f"split={split!r}: give a name that a folder in the output can have")
     root, output = Path(data_root).resolve(), Path(output).resolve()
     schema = schema or kfashion_schema()
     index = find_sources(root, split, skip=output)

@@ -121,12 +121,17 @@ def note_shared_ids(
     converters: dict[str, ShardConverter], results: dict[str, list[ShardResult]]
 ) -> list[tuple[str, str, str, str, int]]:
     """(split, label file, reason, "annotations", id) of every annotation whose id an earlier split has too."""
-    notes, earlier = [], []
+    notes: list[tuple[str, str, str, str, int]] = []
+    earlier: list[tuple[str, _Rows]] = []
     for name, converter in converters.items():
         rows = _Rows(converter, results[name])
-        for other, ids in earlier:
-            for row in np.flatnonzero(np.isin(rows.ids, ids)).tolist():
-                reason = f"id also in split {other}"
-                notes.append((name, rows.get(row, "label_file"), reason, "annotations", int(rows.ids[row])))
-        earlier.append((name, rows.ids))
+        for other, others in earlier:
+            order = np.argsort(others.ids, kind="stable")
+            for row in np.flatnonzero(np.isin(rows.ids, others.ids)).tolist():
+                image_id = int(rows.ids[row])
+                twin = int(order[np.searchsorted(others.ids, image_id, sorter=order)])
+                same = rows.content(row) == others.content(twin)
+                reason = f"id also in split {other}" + ("" if same else ", other content")
+                notes.append((name, rows.get(row, "label_file"), reason, "annotations", image_id))
+        earlier.append((name, rows))
     return notes

@@ -1,11 +1,14 @@
 import json
 import math
+import shutil
 
 import numpy as np
 import pytest
 
 from kfashion_d2.data import KFashionDataset, analyze_splits, convert_dataset, open_splits, pick_garments
 from kfashion_d2.data.cooccurrence import Cooccurrence
+from kfashion_d2.schema import kfashion_schema
+from kfashion_d2.visualization import write_data_report
 from tests.data.test_annotation import LABELS, SQUARE, polygon, rect
 from tests.data.test_convert import with_id, write
 
@@ -94,7 +97,7 @@ def test_faults(summary):
     assert problems["no polygon"]["examples"][0]["path"].endswith("1.json")
     assert problems["unknown value"]["values"] == [[HOSTILE, 1]]
     assert problems["unknown value"]["splits"] == {"val": 1}
-    assert problems["id also in split train"]["count"] == 1
+    assert problems["id also in split train, other content"]["count"] == 1
 
 
 def test_duplicates(summary):
@@ -200,3 +203,21 @@ def test_one_split_alone_and_none(store, tmp_path):
     (tmp_path / "problems.jsonl").write_text('{"split": "val"}\n')
     with pytest.raises(ValueError, match=r"problems\.jsonl, line 1 "):
         analyze_splits(open_splits(store), tmp_path / "problems.jsonl")
+
+
+def test_problems_of_a_split_that_could_not_be_read_are_told(tmp_path):
+    """Its archive is cut off, so it has no folder; but a split that lies beside has a report of its own."""
+    for name in ("Training", "Validation"):
+        write(tmp_path / "data", f"{name}/1.json", with_id(1, polygons={}))
+    (tmp_path / "data/test").mkdir()
+    (tmp_path / "data/test/validation.zip").write_bytes(b"PK")
+    shutil.rmtree(tmp_path / "data/Validation")
+    convert_dataset(tmp_path / "data", tmp_path / "out")
+    summary = analyze_splits(open_splits(tmp_path / "out"), tmp_path / "out/problems.jsonl")
+    assert [p["splits"] for p in summary["problems"] if p["reason"].startswith("archive unreadable")] == [{"val": 1}]
+    write_data_report(tmp_path / "report.html", summary, kfashion_schema())
+    assert "archive unreadable" in (tmp_path / "report.html").read_text("utf-8")
+    write(tmp_path / "data", "Validation/2.json", with_id(2, polygons={}))
+    convert_dataset(tmp_path / "data", tmp_path / "out")
+    summary = analyze_splits(open_splits(tmp_path / "out/train"), tmp_path / "out/problems.jsonl")
+    assert {name for p in summary["problems"] for name in p["splits"]} == {"train"}

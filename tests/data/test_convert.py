@@ -221,6 +221,9 @@ def test_user_mistakes(tmp_path):
         convert_dataset(tmp_path / "empty", tmp_path / "out")
     with pytest.raises(ValueError, match="workers=0"):
         convert_dataset(tmp_path / "empty", tmp_path / "out", workers=0)
+    for split in ("../outside", "a/b", "", ".hidden"):
+        with pytest.raises(ValueError, match="name that a folder"):
+            convert_dataset(tmp_path / "empty", tmp_path / "out", split=split)
     shutil.rmtree(tmp_path / "empty")
 
 

@@ -178,8 +178,9 @@ def test_of_two_annotations_the_later_stays(tmp_path, dates, kept, reason):
         convert_dataset(tmp_path / "data", tmp_path / "strict", strict=True)
 
 
-def test_ids_in_two_splits_are_noted(data, tmp_path):
-    write(data, "Validation/라벨링데이터/모던/3.json", with_id(3), image_dir="Validation/원천데이터_1/모던")
+@pytest.mark.parametrize("other, reason", [({}, ""), ({"labels": {"색상": "레드"}}, ", other content")])
+def test_ids_in_two_splits_are_noted(data, tmp_path, other, reason):
+    write(data, "Validation/라벨링데이터/모던/3.json", with_id(3, **other), image_dir="Validation/원천데이터_1/모던")
     summary = convert_dataset(data, tmp_path / "out")
     assert summary["splits"]["val"]["images_out"] == 5
     (line,) = [
@@ -187,13 +188,15 @@ def test_ids_in_two_splits_are_noted(data, tmp_path):
         for line in (tmp_path / "out/problems.jsonl").read_text().splitlines()
         if "also in split" in line
     ]
-    assert (line["split"], line["reason"], line["action"], line["value"]) == (
-        "val",
-        "id also in split train",
-        "noted",
-        3,
-    )
-    assert line["path"] == "Validation/라벨링데이터/모던/3.json"
+    assert line == {
+        "split": "val",
+        "path": "Validation/라벨링데이터/모던/3.json",
+        "part": "",
+        "key": "",
+        "reason": f"id also in split train{reason}",
+        "action": "noted",
+        "value": 3,
+    }
 
 
 def test_many_archives_convert_alike_with_workers(data, tmp_path, monkeypatch):

@@ -6,11 +6,22 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from detectron2.config import get_cfg
+from torch.utils.data import DataLoader, Dataset
 
-from kfashion_d2.data import KFashionDataset, convert_dataset, import_coco, load_data, make_demo_data, read_image_bytes
+from kfashion_d2.config import add_kfashion_config
+from kfashion_d2.data import (
+    KFashionDataset,
+    convert_dataset,
+    import_coco,
+    load_data,
+    make_demo_data,
+    read_image_bytes,
+    zip_reader,
+)
 from kfashion_d2.data.export import export_coco, export_fiftyone, export_yolo
 from kfashion_d2.data.splits import check_leaks, resplit
-from kfashion_d2.data.zip_reader import PREFIX
+from kfashion_d2.data.zip_reader import PREFIX, ZipChangedError, parse_zip_uri
 
 
 @pytest.fixture(scope="module")
@@ -68,3 +79,70 @@ def test_fiftyone_gets_files_that_it_can_open(zipped, tmp_path):
     for row in dataset:
         assert Path(media[str(row["image_id"])]).read_bytes() == read_image_bytes(row["file_name"])
     assert len(list((tmp_path / "f/data").iterdir())) == len(dataset) == 6
+
+
+def test_an_image_is_one_read_and_an_archive_one_open_file(zipped, monkeypatch):
+    dataset = KFashionDataset(zipped / "train")
+    expected = [read_image_bytes(row["file_name"]) for row in dataset]
+    zip_reader._open.cache_clear()
+    calls = []
+    monkeypatch.setattr(os, "pread", lambda *args, pread=os.pread: calls.append("read") or pread(*args))
+    monkeypatch.setattr(os, "open", lambda *args, open=os.open: calls.append("open") or open(*args))
+    assert [read_image_bytes(row["file_name"]) for row in dataset] == expected
+    assert calls.count("read") == len(dataset) == 10 and calls.count("open") == 1
+
+
+class OpenArchives(Dataset):
+    """A mapped dataset's shapes, and how often its process has the archive open then."""
+
+    def __init__(self, dataset, archive):
+        self.dataset, self.archive = dataset, archive
+
+    def __len__(self):
+        return len(self.dataset)
+
+    def __getitem__(self, index):
+        shape = tuple(self.dataset[index]["image"].shape)
+        links = [os.path.realpath(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd")]
+        return os.getpid(), shape, links.count(self.archive)
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="needs /proc")
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_the_stock_mapper_in_loader_workers(zipped, method):
+    from detectron2.data import DatasetMapper
+    from detectron2.data.common import MapDataset
+
+    dataset = KFashionDataset(zipped / "train")
+    archive = os.path.realpath(parse_zip_uri(dataset[0]["file_name"])[0])
+    mapped = MapDataset(dataset, DatasetMapper(get_cfg(), is_train=False))
+    expected = [tuple(mapped[i]["image"].shape) for i in range(len(mapped))]  # the parent has the archive open too
+    loader = DataLoader(
+        OpenArchives(mapped, archive), 5, num_workers=1, multiprocessing_context=method, collate_fn=list
+    )
+    found = [item for batch in loader for item in batch]
+    assert [shape for _, shape, _ in found] == expected
+    assert {count for _, _, count in found} == {1} and os.getpid() not in {pid for pid, *_ in found}
+
+
+def test_training_stops_at_an_archive_that_changed(zipped, tmp_path):
+    """It is not one broken image to be skipped."""
+    from detectron2.data import DatasetMapper
+
+    from kfashion_d2.data import AttributeDatasetMapper, SkipBrokenImages
+
+    dataset = KFashionDataset(zipped / "train")
+    archive = Path(parse_zip_uri(dataset[0]["file_name"])[0])
+    stat = archive.stat()
+    zip_reader._open.cache_clear()
+    os.utime(archive, ns=(stat.st_atime_ns, stat.st_mtime_ns + 10**9))
+    try:
+        cfg = get_cfg()
+        add_kfashion_config(cfg)
+        for mapper in (AttributeDatasetMapper(cfg, is_train=True), DatasetMapper(cfg, is_train=True)):
+            with pytest.raises(ZipChangedError, match=r"changed since the conversion.*Convert the data again"):
+                SkipBrokenImages(dataset, mapper)[0]
+        with pytest.raises(ZipChangedError):
+            next(iter(load_data(True, 2, data_root=zipped)))
+    finally:
+        os.utime(archive, ns=(stat.st_atime_ns, stat.st_mtime_ns))
