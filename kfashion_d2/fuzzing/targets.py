@@ -16,7 +16,7 @@ from ..data.batch import BatchParser
 from ..data.convert import convert_dataset
 from ..schema import kfashion_schema
 from .archives import base_archives, patch_archive, zip_bytes
-from .checks import check_annotation, check_archive, check_batch, check_conversion
+from .checks import check_annotation, check_archive, check_batch, check_conversion, garments_in
 from .choices import Choices, base_annotations, mutate_annotation
 
 __all__ = ["TARGETS", "seeds"]
@@ -89,17 +89,39 @@ def conversion(data: bytes) -> None:
     root, output = _folder() / "data", _folder() / "out"
     for folder in (root, output):
         shutil.rmtree(folder, ignore_errors=True)
-    _write_folder(root, choices)
+    expected = _write_folder(root, choices)
     options = {"labels_only": choices.below(4) == 1, "check_images": choices.below(4) == 1}
     summary = convert_dataset(root, output, **options)
+    if expected:
+        splits = summary["splits"].values()
+        assert {unit: sum(split[unit] for split in splits) for unit in expected} == expected
     if not options["check_images"]:  # the images are no images
         check_conversion(summary, output, kfashion_schema(), SOUND_ID)
+    if choices.below(8) == 1:
+        first = _contents(output)
+        convert_dataset(root, output, **options)
+        assert _contents(output) == first
 
 
-def _write_folder(root: Path, choices: Choices) -> None:
+def _contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def _garments(content: bytes) -> int:
+    for parser in (orjson.loads, json.loads):
+        try:
+            return garments_in(parser(content))
+        except (ValueError, RecursionError):
+            continue
+    return 0
+
+
+def _write_folder(root: Path, choices: Choices) -> dict[str, int]:
+    """Returns the annotations and garments in it; nothing where an archive was patched and nobody knows."""
     sound = json.dumps(base_annotations()[0], ensure_ascii=False)
     sound = sound.replace(str(base_annotations()[0]["이미지 정보"]["이미지 식별자"]), str(SOUND_ID))
     files = {f"Training/{SOUND_ID}.json": sound.encode(), f"Training/{SOUND_ID}.jpg": b"x"}
+    labels, is_known = [files[f"Training/{SOUND_ID}.json"]], True
     for split in ("Training", "Validation"):
         packed: dict[str, bytes] = {}
         for _ in range(choices.below(4)):
@@ -110,13 +132,18 @@ def _write_folder(root: Path, choices: Choices) -> None:
             place[f"{prefix}{stem}.json"] = content
             if choices.below(4):
                 place[f"{prefix}{stem}.jpg"] = b"x" * choices.below(300)
+        labels += [content for name, content in packed.items() if name.endswith(".json")]
         if packed:
             content = zip_bytes(packed)
-            files[f"{split}/all.zip"] = patch_archive(content, choices) if choices.below(2) else content
+            patched = patch_archive(content, choices) if choices.below(2) else content
+            files[f"{split}/all.zip"] = patched
+            is_known &= patched == content
     for name, content in files.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
+    labels += [content for name, content in files.items() if name.endswith(".json")][1:]
+    return {"annotations": len(labels), "garments": sum(map(_garments, labels))} if is_known else {}
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
