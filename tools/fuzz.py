@@ -35,8 +35,8 @@ def main():
         outcomes = fuzz(args.target or list(TARGETS), args.seconds, args.output, args.seed)
     except (ModuleNotFoundError, RuntimeError, OSError) as error:
         sys.exit(f"fuzz.py: error: {error}")
-    rows = [[o.target, o.seconds, o.inputs, len(o.faults)] for o in outcomes]
-    print(tabulate(rows, headers=["target", "seconds", "inputs", "faults"], intfmt=","))
+    rows = [[o.target, o.seconds, o.inputs, o.edges, len(o.faults)] for o in outcomes]
+    print(tabulate(rows, headers=["target", "seconds", "inputs", "edges", "faults"], intfmt=","))
     for outcome in outcomes:
         for file in outcome.faults:
             print(f"{outcome.target}: {file}, {file.with_suffix('.txt').name}")

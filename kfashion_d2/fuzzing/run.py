@@ -21,6 +21,7 @@ from .targets import TARGETS, clean_up, seeds
 __all__ = ["Outcome", "fuzz", "replay"]
 
 _INPUTS = re.compile(r"stat::number_of_executed_units:\s*(\d+)|^#(\d+)\s", re.MULTILINE)
+_EDGES = re.compile(r"\bcov: (\d+)")
 _SHARED = "/dev/shm"
 _MEMORY, _HANG = 4096, 60  # MiB; seconds that one input may take
 
@@ -29,12 +30,14 @@ class Outcome(NamedTuple):
     """
     Attributes:
         inputs: tried.
+        edges: of the package's code that the inputs took, as atheris counts them.
         faults: files with the inputs that broke a promise, each with a traceback in `<file>.txt`.
     """
 
     target: str
     seconds: float
     inputs: int
+    edges: int
     faults: list[Path]
 
 
@@ -88,7 +91,8 @@ def _run(name: str, seconds: int, folder: Path, seed: int) -> Outcome:
     for path in found:
         if not path.with_suffix(".txt").exists():  # it hung, or took too much memory: libFuzzer has ended the process
             path.with_suffix(".txt").write_text(done.stderr[-4000:], "utf-8")
-    return Outcome(name, seconds, max(counts), found)
+    edges = max(map(int, _EDGES.findall(done.stderr)), default=0)
+    return Outcome(name, seconds, max(counts), edges, found)
 
 
 def replay(target: str, file: str | Path) -> None:

