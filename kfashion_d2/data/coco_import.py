@@ -62,7 +62,9 @@ def import_coco(
         raise ValueError(f"{path}: an image id stands twice among {len(images)} images; ids must be unique")
     if orphans := garments.keys() - known:
         raise ValueError(f"{path}: annotations of image {min(orphans, key=str)}, which is not among the images")
-    root = image_root or (coco.get("info") or {}).get("image_root") or path.parent
+    info = coco.get("info")
+    stated = info.get("image_root") if isinstance(info, dict) else None
+    root = image_root or (stated if isinstance(stated, str) and stated else path.parent)
     records = (_record(image, garments.get(image["id"], []), categories, schema, path) for image in images)
     zips: dict[tuple, int] = {}
     like: dict[str, Any] = {"schema": {"name": schema.name, "version": schema.version, "hash": schema.hash}, "zips": []}
@@ -112,16 +114,19 @@ def _record(
     styles = [UNKNOWN if image.get(key) is None else image[key] for key in ("style", "sub_style")]
     try:
         return {
-            "image_id": image["id"],
-            "file_name": image["file_name"],
-            "height": image["height"],
-            "width": image["width"],
+            "image_id": _integer(image, "id", 2**63),
+            "file_name": _text(image, "file_name"),
+            "height": _integer(image, "height", 2**31),
+            "width": _integer(image, "width", 2**31),
             "style": styles[0] if styles[0] == UNKNOWN else schema.styles.index(styles[0]),
             "sub_style": styles[1] if styles[1] == UNKNOWN else schema.styles.index(styles[1]),
-            **{key: image.get(key) or "" for key in ("label_file", "original_file_name", "created")},
+            **{
+                key: _text(image, key) if image.get(key) else ""
+                for key in ("label_file", "original_file_name", "created")
+            },
             "annotations": [_annotation(anno, i, categories, schema) for i, anno in enumerate(annos)],
         }
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(
             f"{path}, image {image['id']}: {error if isinstance(error, ValueError) else repr(error)}"
         ) from (error)
@@ -129,21 +134,46 @@ def _record(
 
 def _annotation(anno: dict[str, Any], place: int, categories: dict, schema: AttributeSchema) -> dict[str, Any]:
     category, part = categories[anno["category_id"]]
+    part = _text(anno, "part") if "part" in anno else part
+    schema.parts.index(part)  # raises for one that there is not
     polygons = anno.get("segmentation")
     # Crowds are run-length masks, and a garment in several pieces has no single ring: the box stands in.
     ring = polygons[0] if isinstance(polygons, list) and len(polygons) == 1 and len(polygons[0]) >= 6 else None
+    if len(anno["bbox"]) != 4:
+        raise ValueError(f"bbox {anno['bbox']!r} is not of four numbers")
     return {
-        "part": anno.get("part", part),
-        "index": anno.get("index", place),
+        "part": part,
+        "index": _integer(anno, "index", 2**31) if "index" in anno else place,
         "category_id": category,
-        "bbox": [float(value) for value in anno["bbox"]],
-        "segmentation": [ring],
-        "mask_valid": ring is not None and anno.get("mask_valid", True),
-        "attributes": _attributes(anno.get("attributes"), anno.get("part", part), schema),
+        "bbox": _numbers(anno["bbox"]),
+        "segmentation": [None if ring is None else _numbers(ring)],
+        "mask_valid": ring is not None and bool(anno.get("mask_valid", True)),
+        "attributes": _attributes(anno.get("attributes"), part, schema),
     }
 
 
+def _integer(entry: dict[str, Any], key: str, limit: int) -> int:
+    value = entry[key]
+    if type(value) is not int or not 0 <= value < limit:
+        raise ValueError(f"{key} {value!r} is not a number from 0 to {limit - 1}")
+    return value
+
+
+def _text(entry: dict[str, Any], key: str) -> str:
+    if not isinstance(entry[key], str):
+        raise ValueError(f"{key} {entry[key]!r} is not text")
+    return entry[key]
+
+
+def _numbers(values: list[Any]) -> list[float]:
+    if not all(type(value) in (int, float) for value in values):
+        raise ValueError(f"{values!r} are not all numbers")
+    return [float(value) for value in values]
+
+
 def _attributes(words: dict[str, Any] | None, part: str, schema: AttributeSchema) -> dict[str, int | list[int]]:
+    if not isinstance(words, (dict, type(None))):
+        raise ValueError(f"attributes {words!r} are no object")
     result: dict[str, int | list[int]] = {}
     for group in schema.groups:
         if words is None and part in group.parts:

@@ -102,8 +102,18 @@ def test_a_foreign_coco_file(tmp_path):
         (lambda c: c["annotations"][0].update(image_id=12345), "image 12345"),
         (lambda c: c["annotations"][0]["attributes"].update(color="ultraviolet"), "image 5: no label 'ultraviolet'"),
         (lambda c: c["annotations"][0].pop("bbox"), "image 5: KeyError"),
+        (lambda c: c["annotations"][0].update(bbox=[1, 2, 3]), r"image 5: bbox \[1, 2, 3\] is not of four"),
+        (lambda c: c["annotations"][0].update(bbox=[1, 2, "3", 4]), "image 5: .* not all numbers"),
+        (lambda c: c["annotations"][0].update(segmentation=[[1, 2, 3, 4, 5, None]]), "image 5: .* not all numbers"),
+        (lambda c: c["annotations"][0].update(part="hat"), "image 5: no .*'hat'"),
+        (lambda c: c["annotations"][0].update(part=["top"]), "image 5: part .* is not text"),
+        (lambda c: c["annotations"][0].update(attributes="red"), "image 5: attributes .red. are no object"),
+        (lambda c: c["images"][0].update(height="100"), "image 5: height '100' is not a number"),
+        (lambda c: c["images"][0].update(width=2**40), "image 5: width 1099511627776 is not a number"),
+        (lambda c: c["images"][0].update(file_name=None), "image 5: file_name None is not text"),
+        (lambda c: c["images"][0].update(style=["modern"]), "image 5: "),
     ],
-    ids=["no images", "category", "image twice", "orphan", "label", "no box"],
+    ids=lambda value: value.replace("\\", "")[:24] if isinstance(value, str) else "",
 )
 def test_what_cannot_be_imported_is_named(states, tmp_path, change, message):
     path = export_coco(states, tmp_path / "a.json")
@@ -132,3 +142,12 @@ def test_the_tool_goes_there_and_back(demo_store, tmp_path, monkeypatch, capsys)
     assert list(KFashionDataset(tmp_path / "mine/val")) == list(KFashionDataset(demo_store / "val"))
     with pytest.raises(SystemExit, match="holds no converted split"):
         tool(tmp_path / "nothing", "--format", "yolo", "--output", tmp_path / "y")
+
+
+def test_info_may_be_anything(states, tmp_path):
+    path = export_coco(states, tmp_path / "a.json")
+    coco = json.loads(path.read_text("utf-8"))
+    coco["info"] = "made by hand"
+    path.write_text(json.dumps(coco), "utf-8")
+    import_coco(path, tmp_path / "mine/train", image_root=states.image_root)
+    assert list(KFashionDataset(tmp_path / "mine/train", "category_or_part")) == list(states)
