@@ -25,7 +25,7 @@ from ..data.zip_reader import PREFIX, ZipEntryError, read_at, read_zip_uri
 from ..schema import AttributeSchema
 from .choices import PARTS, TABLES
 
-__all__ = ["check_annotation", "check_archive", "check_batch", "check_conversion", "garments_in"]
+__all__ = ["check_annotation", "check_archive", "check_batch", "check_conversion", "check_split", "garments_in"]
 
 MAX_SIZE = 1 << 20  # bytes of an entry that is read here
 
@@ -168,6 +168,24 @@ def check_conversion(summary: dict[str, Any], output: Path, schema: AttributeSch
             pa.Table.from_batches([shard.batch]).validate(full=True)
     assert ids.count(sound_id) == 1
     assert sum(problem["count"] for problem in count_problems(output / "problems.jsonl", splits)) == len(lines)
+
+
+def check_split(dataset: KFashionDataset, counts: dict[str, int]) -> None:
+    """
+    What any split holds, one that was made elsewhere too.
+
+    Args:
+        counts: its `images` and `garments`.
+    """
+    images = list(dataset)
+    annos = [anno for image in images for anno in image["annotations"]]
+    assert {"images": len(images), "garments": len(annos)} == counts
+    for image in images:
+        assert image["image_id"] >= 0 and type(image["file_name"]) is str
+    for anno in annos:
+        assert len(anno["bbox"]) == 4 and len(anno["segmentation"][0]) >= 6
+        dataset.schema.encode(anno["attributes"], anno["part"])
+        assert 0 <= anno["category_id"] < len(dataset.schema.categories) + len(dataset.schema.parts)
 
 
 def _read_image(file_name: str) -> None:

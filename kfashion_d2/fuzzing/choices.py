@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from ..data.synthetic.demo import draw_example
 from ..schema import kfashion_schema
 
-__all__ = ["Choices", "base_annotations", "mutate_annotation", "places"]
+__all__ = ["Choices", "base_annotations", "mutate", "mutate_annotation", "places"]
 
 T = TypeVar("T")
 
@@ -106,8 +106,13 @@ def _respelt(key: str, choices: Choices) -> str:
 
 
 def mutate_annotation(choices: Choices) -> Any:
-    """An annotation with a few places set, removed, doubled, respelt or taken from elsewhere."""
-    obj: Any = copy.deepcopy(choices.pick(base_annotations()))
+    """One of :func:`base_annotations`, mutated."""
+    return mutate(choices.pick(base_annotations()), choices)
+
+
+def mutate(base: Any, choices: Choices) -> Any:
+    """A copy of a JSON value with a few places set, removed, doubled, respelt or taken from elsewhere."""
+    obj = copy.deepcopy(base)
     for _ in range(choices.below(MAX_STEPS)):
         found = [path for path in places(obj) if path and len(path) < 20]
         if not found:

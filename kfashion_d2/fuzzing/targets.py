@@ -13,11 +13,14 @@ from typing import Any
 import orjson
 
 from ..data.batch import BatchParser
+from ..data.coco_import import import_coco
 from ..data.convert import convert_dataset
+from ..data.export.coco import export_coco
+from ..data.store import KFashionDataset
 from ..schema import kfashion_schema
 from .archives import base_archives, patch_archive, zip_bytes
-from .checks import check_annotation, check_archive, check_batch, check_conversion, garments_in
-from .choices import Choices, base_annotations, mutate_annotation
+from .checks import check_annotation, check_archive, check_batch, check_conversion, check_split, garments_in
+from .choices import Choices, base_annotations, mutate, mutate_annotation
 
 __all__ = ["TARGETS", "seeds"]
 
@@ -40,6 +43,7 @@ def clean_up() -> None:
     if _folder.cache_info().currsize:
         shutil.rmtree(_folder(), ignore_errors=True)
         _folder.cache_clear()
+        _base_coco.cache_clear()
 
 
 def _annotation(choices: Choices) -> Any:
@@ -146,11 +150,37 @@ def _write_folder(root: Path, choices: Choices) -> dict[str, int]:
     return {"annotations": len(labels), "garments": sum(map(_garments, labels))} if is_known else {}
 
 
+@cache
+def _base_coco() -> dict[str, Any]:
+    root = _folder() / "coco"
+    root.mkdir()
+    for obj in base_annotations()[:3]:
+        (root / f"{obj['이미지 정보']['이미지 식별자']}.json").write_bytes(_as_json(obj))
+    convert_dataset(root, root / "store", labels_only=True)
+    dataset = KFashionDataset(root / "store/train", "category_or_part")
+    return orjson.loads(export_coco(dataset, root / "coco.json").read_bytes())
+
+
+def coco(data: bytes) -> None:
+    """A mutated COCO file is imported, or refused with a message that names it."""
+    path, output = _folder() / "coco.json", _folder() / "imported"
+    path.write_bytes(_as_json(mutate(_base_coco(), Choices(data))))
+    shutil.rmtree(output, ignore_errors=True)
+    try:
+        counts = import_coco(path, output)
+    except ValueError as error:
+        assert str(path) in str(error), error
+        assert not output.exists()
+        return
+    check_split(KFashionDataset(output, "category_or_part"), counts)
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "annotation": annotation,
     "batch": batch,
     "archive": archive,
     "conversion": conversion,
+    "coco": coco,
 }
 
 

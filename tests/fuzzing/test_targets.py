@@ -54,6 +54,12 @@ def test_a_folder_is_converted(data):
     targets.conversion(data)
 
 
+@given(st.binary(max_size=120))
+@settings(QUICK, max_examples=100)
+def test_a_coco_file_is_imported_or_named(data):
+    targets.coco(data)
+
+
 @pytest.mark.parametrize("name", targets.TARGETS)
 def test_the_seeds_break_nothing(name):
     for data in targets.seeds(name):
@@ -112,6 +118,11 @@ class TestFaultsAreFound:
         monkeypatch.setattr(zip_index, "_decode", lambda raw, is_utf8: raw.decode("ascii"))
         with pytest.raises(UnicodeDecodeError):
             targets.archive(b"\1\0\0")
+
+    def test_a_coco_file_whose_error_names_nothing(self, monkeypatch):
+        monkeypatch.setattr(targets, "import_coco", lambda path, output: int("x"))
+        with pytest.raises(AssertionError):
+            targets.coco(b"")
 
     def test_a_garment_that_the_fast_way_loses(self, monkeypatch):
         read = BatchParser._read
