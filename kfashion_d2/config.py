@@ -99,13 +99,13 @@ def add_kfashion_config(cfg: CN) -> None:
     cfg.MODEL.STYLE_HEAD = CN()
     # Feature maps whose mean over the image the head reads. Empty: those of ROI_HEADS.IN_FEATURES.
     cfg.MODEL.STYLE_HEAD.IN_FEATURES = []
-    # Fully connected layers before the last linear ones; may be 0.
-    cfg.MODEL.STYLE_HEAD.NUM_FC = 1
+    # Fully connected layers before the last, linear ones.
+    cfg.MODEL.STYLE_HEAD.NUM_FC = 0
     cfg.MODEL.STYLE_HEAD.FC_DIM = 512
     # Predict the sub-style, too. Images without one do not train it.
     cfg.MODEL.STYLE_HEAD.SUB_STYLE = True
-    # Multiplier of the head's losses.
-    cfg.MODEL.STYLE_HEAD.LOSS_WEIGHT = 1.0
+    # Multiplier of the head's losses. Much of it costs boxes: see docs/models.md.
+    cfg.MODEL.STYLE_HEAD.LOSS_WEIGHT = 0.25
     # Multiplier of the gradient that the head sends into the backbone. 0: the head learns from the detector's features,
     # and the detector nothing from the head.
     cfg.MODEL.STYLE_HEAD.GRADIENT_SCALE = 1.0

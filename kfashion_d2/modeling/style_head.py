@@ -67,7 +67,7 @@ class StyleHead(nn.Module):
         *,
         in_features: Sequence[str],
         num_styles: int,
-        fc_dims: Sequence[int] = (512,),
+        fc_dims: Sequence[int] = (),
         sub_style: bool = True,
         loss_weight: float = 1.0,
         gradient_scale: float = 1.0,
