@@ -72,7 +72,9 @@ def _without_nan(value: Any) -> Any:
 
 
 def write_metrics(document: Mapping[str, Any], path: str | Path) -> None:
-    """Write a :func:`metrics_document`; NaN becomes null. The file takes its name when it is complete."""
+    """
+    Write a :func:`metrics_document`, or other numbers; NaN becomes null. The file takes its name when it is complete.
+    """
     path = Path(path)
     text = json.dumps(_without_nan(document), indent=1, ensure_ascii=False, allow_nan=False)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
