@@ -15,7 +15,7 @@ from fvcore.common.param_scheduler import LinearParamScheduler
 from kfashion_d2.config import get_config_file, get_kfashion_cfg
 from kfashion_d2.data import AttributeDatasetMapper
 from kfashion_d2.engine import Trainer
-from kfashion_d2.engine.lazy_trainer import build_lazy_model, train_lazy
+from kfashion_d2.engine.lazy_trainer import build_lazy_model, clip_gradients, train_lazy
 from tests.engine.test_trainer import clean_catalogs  # noqa: F401
 from tests.modeling.conftest import make_input, make_targets
 
@@ -93,6 +93,8 @@ def test_optimizer_schedule_and_images_are_the_twins(name):
     settings = ("lr", "weight_decay", "momentum", "betas")
     facts = [[[g.get(k) for k in settings] for g in x.param_groups for _ in g["params"]] for x in (mine, yaml)]
     assert sorted(map(str, facts[0])) == sorted(map(str, facts[1]))
+    clipping = {key.lower(): value for key, value in cfg.SOLVER.CLIP_GRADIENTS.items()}
+    assert lazy.train.clip_gradients == clipping
     scheduler = build_lr_scheduler(cfg, yaml)
     multiplier = instantiate(lazy.lr_multiplier)
     assert lazy.train.max_iter == cfg.SOLVER.MAX_ITER
@@ -136,3 +138,15 @@ def test_classes_must_agree():
     cfg = LazyConfig.apply_overrides(cfg, ["kfashion.classes=category", "train.device=cpu"])
     with pytest.raises(ValueError, match=r"num_classes is 4, but kfashion\.classes 'category' has 21"):
         build_lazy_model(cfg)
+
+
+def test_gradients_are_clipped():
+    options = {"enabled": True, "clip_type": "norm", "clip_value": 1.0, "norm_type": 2.0}
+    net = torch.nn.Linear(2, 1, bias=False)
+    optimizer = clip_gradients(torch.optim.SGD(net.parameters(), lr=0.0), options)
+    net.weight.grad = torch.tensor([[3.0, -4.0]])
+    optimizer.step()
+    assert net.weight.grad[0].tolist() == pytest.approx([0.6, -0.8], rel=1e-5)
+    net.weight.grad = torch.tensor([[3.0, -4.0]])
+    clip_gradients(torch.optim.SGD(net.parameters(), lr=0.0), {**options, "enabled": False}).step()
+    assert net.weight.grad[0].tolist() == [3.0, -4.0]

@@ -5,12 +5,14 @@ from __future__ import annotations
 from .. import _needs_detectron2  # noqa: F401  # isort: skip
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 import torch
-from detectron2.config import instantiate
+from detectron2.config import get_cfg, instantiate
 from detectron2.engine import AMPTrainer, SimpleTrainer, create_ddp_model, hooks
 from detectron2.evaluation import inference_on_dataset, print_csv_format
+from detectron2.solver.build import maybe_add_gradient_clipping
 from detectron2.utils import comm
 from omegaconf import DictConfig
 from torch import nn
@@ -52,6 +54,14 @@ def build_lazy_model(cfg: DictConfig) -> nn.Module:
     return model.to(cfg.train.device)
 
 
+def clip_gradients(optimizer: torch.optim.Optimizer, options: Mapping[str, Any]) -> torch.optim.Optimizer:
+    """Let the optimizer clip before its steps, as ``SOLVER.CLIP_GRADIENTS`` does, by ``train.clip_gradients``."""
+    cfg = get_cfg()
+    for key, value in options.items():
+        cfg.SOLVER.CLIP_GRADIENTS[key.upper()] = value
+    return maybe_add_gradient_clipping(cfg, optimizer)
+
+
 def evaluate_lazy(cfg: DictConfig, model: nn.Module) -> dict[str, Any]:
     """Results of ``dataloader.{test,evaluator}``; empty in other processes than the main one."""
     loader = instantiate(cfg.dataloader.test)  # registers the data
@@ -81,7 +91,7 @@ def train_lazy(cfg: DictConfig, *, resume: bool = False) -> dict[str, Any]:
     net = build_lazy_model(cfg)
     precision = amp_precision(options.amp.precision, options.device) if options.amp.enabled else None
     cfg.optimizer.params.model = net
-    optimizer = instantiate(cfg.optimizer)
+    optimizer = clip_gradients(instantiate(cfg.optimizer), options.clip_gradients)
     loader = instantiate(cfg.dataloader.train)
     names = cfg.dataloader.train.dataset.names
     set_label_counts(net, [names] if isinstance(names, str) else names)

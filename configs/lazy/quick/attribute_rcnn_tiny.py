@@ -63,3 +63,4 @@ lr_multiplier = L(WarmupParamScheduler)(
 )
 train.update(max_iter=800, eval_period=0, device="cpu")
 train.checkpointer.period = 800
+train.clip_gradients.update(enabled=True, clip_type="norm", clip_value=10.0)
