@@ -79,7 +79,8 @@ class TrainingBatches(Sampler):
 
 def seed_everything(*key: int, cuda: bool = True) -> None:
     """
-    Seed Python's, NumPy's and torch's generators from non-negative numbers; other numbers, unrelated streams.
+    Seed Python's, NumPy's and torch's generators from non-negative numbers; other numbers, unrelated streams. (Zeros at
+    the end make no other numbers.)
 
     Args:
         cuda: torch's generators of CUDA devices too.

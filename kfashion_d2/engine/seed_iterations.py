@@ -22,4 +22,5 @@ class SeedIterations(HookBase):
         self.seed = seed
 
     def before_step(self):
-        seed_everything(self.seed, self.trainer.iter, comm.get_rank())
+        # The last number keeps them apart from the augmentations', which begin alike.
+        seed_everything(self.seed, self.trainer.iter, comm.get_rank(), 1)
