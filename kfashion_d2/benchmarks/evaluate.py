@@ -20,6 +20,7 @@ from ..evaluation import (
     error_summary,
     evaluate_predictions,
     find_suspects,
+    iou_f1_metrics,
     match_predictions,
     metrics_document,
     read_predictions,
@@ -81,6 +82,7 @@ def run(args: argparse.Namespace) -> str:
             )
             del rows_of
         timed("COCO AP of boxes, twice (with and without ignore regions)", lambda: coco_metrics(p))
+        timed("AP at IoU and F1", lambda: iou_f1_metrics(p))
         errors = timed("error analysis", lambda: error_summary(p))
         timed("label noise suspects", lambda: find_suspects(p))
         evaluation = evaluate_predictions(p, coco=False)

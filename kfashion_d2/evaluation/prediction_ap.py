@@ -1,17 +1,21 @@
-"""COCO's AP of saved predictions: the numbers of the COCO evaluator, without the model and the COCO file."""
+"""COCO's AP, and AP at IoU and F1, of saved predictions, without the model and the COCO file."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from .attribute_f1 import chance_levels
+from .attribute_sets import answer_sets, label_sets
 from .coco_ap import coco_tables
+from .iou_f1_arrays import iou_f1_tables
 from .object_arrays import Masks, ObjectArrays
 from .predictions import Predictions
 
-__all__ = ["coco_metrics", "coco_objects"]
+__all__ = ["coco_metrics", "coco_objects", "iou_f1_metrics"]
 
 _NAMES = ("AP", "AP50", "AP75", "APs", "APm", "APl")
 
@@ -103,3 +107,28 @@ def coco_metrics(predictions: Predictions, *, backend: str | None = None) -> dic
 
 def _percent(value: float) -> float:
     return 100 * float(value) if value >= 0 else math.nan
+
+
+def iou_f1_metrics(predictions: Predictions) -> dict[str, dict[str, float]]:
+    """
+    Fashionpedia's AP at IoU and F1 of boxes, over all classes; see docs/metrics.md for what its F1 hides.
+
+    Returns:
+        dict, percent: "iou_f1" with the rows of :func:`evaluate_iou_f1` (AP, AP_IOU50_F150, ...), NaN where there is
+        nothing to find; and "iou_f1_chance" with :func:`chance_levels` of the garments, what knowing nothing scores.
+    """
+    p = predictions
+    gt, dt = coco_objects(p, ignore=False)
+    truth, num_labels = label_sets(p.gt_targets[p.gt_classes >= 0]), p.schema.num_labels
+    tables = iou_f1_tables(
+        replace(gt, attributes=truth),
+        replace(dt, attributes=answer_sets(p.det_attributes, p.schema, p.info.threshold)),
+        num_categories=len(p.info.class_names),
+        num_attributes=num_labels,
+    )
+    rows = tables.summary(range(len(p.info.class_names)))["iou_f1"]
+    chance = chance_levels(truth, num_labels)
+    return {
+        "iou_f1": {name: _percent(value) for name, value in rows.items()},
+        "iou_f1_chance": {name: 100 * value for name, value in chance.items()},
+    }

@@ -11,7 +11,7 @@ import numpy as np
 from .group_metrics import detailed_metrics
 from .matching import match_images
 from .per_label import LabelTable
-from .prediction_ap import coco_metrics
+from .prediction_ap import coco_metrics, iou_f1_metrics
 from .predictions import Predictions
 from .style_metrics import evaluate_styles
 
@@ -87,8 +87,8 @@ def evaluate_predictions(
     predictions: Predictions, *, iou_threshold: float | None = None, coco: bool = True
 ) -> Evaluation:
     """
-    COCO's AP (:func:`coco_metrics`), and attributes in every setting, with the thresholds and the training counts of
-    ``predictions.info``:
+    COCO's AP (:func:`coco_metrics`), AP at IoU and F1 (:func:`iou_f1_metrics`), and attributes in every setting, with
+    the thresholds and the training counts of ``predictions.info``:
 
     - "attributes": of garments that a detection of their class found (:func:`match_images`), with ``garments`` (all),
       ``matched`` and ``recall`` (percent) beside the metrics of :func:`detailed_metrics`;
@@ -99,7 +99,7 @@ def evaluate_predictions(
 
     Args:
         iou_threshold: of a match; None: that of ``predictions.info``.
-        coco: with COCO's AP, which takes most of the time.
+        coco: with both APs, which take most of the time.
 
     Raises:
         ValueError: the threshold is not in (0, 1].
@@ -110,7 +110,9 @@ def evaluate_predictions(
         "attributes": match_predictions(predictions, iou_threshold),
         "attributes_class_agnostic": match_predictions(predictions, iou_threshold, class_agnostic=True),
     }
-    metrics = coco_metrics(predictions) if coco and info.class_names else {}
+    metrics: dict[str, dict[str, float]] = {}
+    if coco and info.class_names:
+        metrics = {**coco_metrics(predictions), **iou_f1_metrics(predictions)}
     tables: dict[str, LabelTable] = {}
     for task in ATTRIBUTE_TASKS:
         if task == "attributes_gt_boxes" and predictions.gt_attributes is None:

@@ -67,6 +67,9 @@ def test_golden_in_every_setting():
     metrics = evaluation.metrics
     # Of top, bottom and outer the first is found, at IoU 1.
     assert metrics.pop("bbox")["AP"] == pytest.approx(100 / 3)
+    # Its attributes are all right, so it passes every F1 as well.
+    assert metrics.pop("iou_f1")["AP_IOU50_F175"] == pytest.approx(100 / 3)
+    assert 45 < metrics.pop("iou_f1_chance")["all_wrong/F1"] < 50
     assert list(metrics) == ["attributes", "attributes_class_agnostic", "attributes_gt_boxes"]
     assert evaluation.matches["attributes"].tolist() == [0, -1, -1]
     assert evaluation.matches["attributes_class_agnostic"].tolist() == [0, 1, -1]
