@@ -100,7 +100,7 @@ def test_a_limited_evaluation_sees_the_same_images_spread_over_the_split(demo_st
 def test_styles_are_predicted_too(demo_store, tmp_path):
     style_tiny = get_config_file("quick/attribute_rcnn_style_tiny.yaml")
     options = ["DATASETS.KFASHION.ROOT", str(demo_store), "DATALOADER.NUM_WORKERS", 0, "MODEL.DEVICE", "cpu"]
-    cfg = setup_config(style_tiny, options)
+    cfg = setup_config(style_tiny, [*options, "MODEL.STYLE_HEAD.SUB_STYLE", True])
     torch.manual_seed(0)
     model = Trainer.build_model(cfg).eval()
     expected = Trainer.test(cfg, model)
