@@ -163,7 +163,7 @@ def add_kfashion_config(cfg: CN) -> None:
     cfg.TEST.ATTRIBUTES = CN()
     # A detection stands for a garment from this IoU on.
     cfg.TEST.ATTRIBUTES.IOU_THRESHOLD = 0.5
-    # Score from which a label of a multi-label group is given.
+    # Score from which a label of a multi-label group is given, of a checkpoint without tools/calibrate.py's thresholds.
     cfg.TEST.ATTRIBUTES.SCORE_THRESHOLD = 0.5
     # Also score the branch alone, on ground-truth boxes. The backbone runs once for both.
     cfg.TEST.ATTRIBUTES.ON_GT_BOXES = True

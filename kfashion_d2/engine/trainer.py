@@ -38,9 +38,14 @@ from .seed_iterations import SeedIterations
 from .setup import amp_precision, with_checked_classes, with_seed
 from .writers import build_writers
 
-__all__ = ["Trainer"]
+__all__ = ["Trainer", "attribute_head"]
 
 logger = logging.getLogger(__name__)
+
+
+def attribute_head(model: nn.Module | None) -> nn.Module | None:
+    """A model's attribute branch, DistributedDataParallel or not; None where it has none."""
+    return getattr(getattr(getattr(model, "module", model), "roi_heads", None), "attribute_head", None)
 
 
 class Trainer(DefaultTrainer):
@@ -183,7 +188,8 @@ class Trainer(DefaultTrainer):
         COCO's AP of boxes (and masks), the attributes, and the styles of a model that predicts them.
 
         Args:
-            model: lets the attributes be scored on ground-truth boxes too.
+            model: lets the attributes be scored on ground-truth boxes too; the thresholds of its calibration, if it
+                has one, take the place of ``TEST.ATTRIBUTES.SCORE_THRESHOLD``.
 
         Raises:
             ValueError: the dataset is not one of ours.
@@ -199,11 +205,12 @@ class Trainer(DefaultTrainer):
             coco_json_file(dataset_name)
         comm.synchronize()
         coco_json_file(dataset_name)  # written by now: the other processes only note its place
+        calibration = getattr(attribute_head(model), "calibration", None)
         tasks = ("bbox", "segm") if cfg.MODEL.MASK_ON else ("bbox",)
         attributes = AttributeEvaluator(
             dataset_name,
             schema=metadata.attribute_schema.subset(cfg.MODEL.ROI_ATTRIBUTE_HEAD.GROUPS),
-            threshold=cfg.TEST.ATTRIBUTES.SCORE_THRESHOLD,
+            threshold=cfg.TEST.ATTRIBUTES.SCORE_THRESHOLD if calibration is None else dict(calibration.thresholds),
             iou_threshold=cfg.TEST.ATTRIBUTES.IOU_THRESHOLD,
             model=model if cfg.TEST.ATTRIBUTES.ON_GT_BOXES else None,
             output_dir=output_folder,

@@ -98,9 +98,12 @@ class AttributeHead(nn.Module):
 
     Attributes:
         trains_on_background (bool): whether it is to be given all sampled proposals, not the foreground alone.
+        calibration (Calibration | None): what its scores pass in test; :class:`KFashionCheckpointer` sets it. No part
+            of the state dict: it is of these weights, and the first step of training ends it.
     """
 
     trains_on_background = False
+    calibration = None
 
     @configurable
     def __init__(
@@ -209,9 +212,14 @@ class AttributeHead(nn.Module):
         classes, parts = self._classes_and_parts(instances)
         logits = self.layers(x, classes)
         if self.training:
+            self.calibration = None
             return {"loss_attribute": self.losses(logits, parts, instances) * self.loss_weight}
         scores = self.scores(logits, parts)
-        for image, row in zip(instances, scores.split([len(i) for i in instances]), strict=True):
+        if self.calibration is not None:
+            scores = self.calibration.apply(scores)
+        # A traced graph must not remember how many garments its one picture had.
+        rows = [scores] if len(instances) == 1 else scores.split([len(i) for i in instances])
+        for image, row in zip(instances, rows, strict=True):
             image.pred_attributes = row
         return instances
 
