@@ -30,6 +30,7 @@ def version() -> str:
 
 
 COCO = ["faster-coco-eval>=1.8"]  # COCO AP, faster; pycocotools without it
+ONNX = ["onnx>=1.16", "onnxruntime>=1.18"]  # tools/export_model.py
 SPLITS = ["imagehash>=4.3", "scipy>=1.10"]  # tools/split_data.py
 FACES = ["scikit-image>=0.22"]  # tools/analyze_data.py --blur-faces
 KOREAN = ["koreanize-matplotlib>=0.1.1"]  # only for its NanumGothic font files; it is never imported
@@ -71,12 +72,14 @@ setup(
             "atheris>=2.3"
         ],  # tools/fuzz.py; ready-made for Linux alone, so neither in dev nor in requirements.txt
         "korean": KOREAN,
+        "onnx": ONNX,
         "splits": SPLITS,
         "vit": ["timm>=0.9"],
         "dev": [
             *COCO,
             *FACES,
             *KOREAN,
+            *ONNX,
             *SPLITS,
             "fashionpedia>=1.1",
             "pandas>=2.0",

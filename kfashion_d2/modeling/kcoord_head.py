@@ -72,7 +72,7 @@ class KCoordAttributeHead(AttributeHead):
 
     def _to_schema(self, outputs: Tensor) -> Tensor:
         """float (R, M) to float (R, L)."""
-        rows = outputs.new_zeros((len(outputs), self.schema.num_labels))
+        rows = outputs.new_zeros((outputs.shape[0], self.schema.num_labels))  # len() would stay in a traced graph
         for columns, places, none in self.places:
             rows[:, columns] = outputs[:, places][:, 1:]
             if none is not None:

@@ -35,9 +35,10 @@ def pool_images(features: Tensor, image_sizes: Sequence[Sequence[int]], stride: 
     Returns:
         float (N, C).
     """
+    # Rounded up without negative numbers, which ONNX divides differently.
     return torch.stack(
         [
-            x[:, : -(-height // stride), : -(-width // stride)].mean(dim=(1, 2))
+            x[:, : (height + stride - 1) // stride, : (width + stride - 1) // stride].mean(dim=(1, 2))
             for x, (height, width) in zip(features, image_sizes, strict=True)
         ]
     )
