@@ -30,8 +30,11 @@ def version() -> str:
 
 
 COCO = ["faster-coco-eval>=1.8"]  # COCO AP, faster; pycocotools without it
+ONNX = ["onnx>=1.16", "onnxruntime>=1.18"]  # tools/export_model.py
 SPLITS = ["imagehash>=4.3", "scipy>=1.10"]  # tools/split_data.py
 FACES = ["scikit-image>=0.22"]  # tools/analyze_data.py --blur-faces
+FUZZ = ["atheris>=2.3"]  # tools/fuzz.py; ready-made for Linux alone, so neither in dev nor in requirements.txt
+VIT = ["timm>=0.9"]  # Detectron2's ViT imports it
 KOREAN = ["koreanize-matplotlib>=0.1.1"]  # only for its NanumGothic font files; it is never imported
 
 setup(
@@ -67,17 +70,18 @@ setup(
     extras_require={
         "coco": COCO,
         "faces": FACES,
-        "fuzz": [
-            "atheris>=2.3"
-        ],  # tools/fuzz.py; ready-made for Linux alone, so neither in dev nor in requirements.txt
+        "fuzz": FUZZ,
         "korean": KOREAN,
+        "onnx": ONNX,
         "splits": SPLITS,
-        "vit": ["timm>=0.9"],
+        "vit": VIT,
         "dev": [
             *COCO,
             *FACES,
             *KOREAN,
+            *ONNX,
             *SPLITS,
+            *VIT,
             "fashionpedia>=1.1",
             "pandas>=2.0",
             "pytest>=8",

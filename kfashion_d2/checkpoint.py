@@ -4,16 +4,38 @@ from __future__ import annotations
 
 from . import _needs_detectron2  # noqa: F401  # isort: skip
 
-from typing import Any
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
+import torch
 from detectron2.checkpoint import DetectionCheckpointer
+from detectron2.utils.file_io import PathManager
+from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
+from .evaluation import Calibration
 from .schema import AttributeSchema
 
-__all__ = ["KFashionCheckpointer", "to_plain"]
+__all__ = ["KFashionCheckpointer", "add_calibration", "read_checkpoint", "schema_entry", "to_plain"]
 
 SCHEMA_KEY = "kfashion_schema"
+CALIBRATION_KEY = "kfashion_calibration"
+
+
+def schema_entry(schema: AttributeSchema) -> dict[str, Any]:
+    """The entry of a checkpoint that tells its vocabulary."""
+    return {
+        SCHEMA_KEY: {
+            "name": schema.name,
+            "version": schema.version,
+            "hash": schema.hash,
+            "groups": list(schema.group_names),
+        }
+    }
 
 
 def to_plain(value: Any) -> Any:
@@ -27,26 +49,94 @@ def to_plain(value: Any) -> Any:
     return value
 
 
+class _WholeFiles:
+    """A path manager whose local files take their name when they are complete: a kill leaves the old one or the new."""
+
+    def __init__(self, path_manager: Any):
+        self._path_manager = path_manager
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._path_manager, name)
+
+    def open(self, path: str, mode: str = "r", **kwargs: Any) -> Any:
+        if "w" in mode and "://" not in path:
+            return self._new_file(path, mode)
+        return self._path_manager.open(path, mode, **kwargs)
+
+    @contextmanager
+    def _new_file(self, path: str, mode: str) -> Iterator[IO]:
+        temporary = f"{path}.tmp"  # one name: what a kill leaves is overwritten when the file is written again
+        try:
+            with open(temporary, mode) as file:
+                yield file
+            os.replace(temporary, path)
+        finally:
+            if os.path.exists(temporary):
+                os.remove(temporary)
+
+
 class KFashionCheckpointer(DetectionCheckpointer):
     """
     Detectron2's checkpointer; saves the schema of the attribute branch, and refuses a checkpoint made with another one.
-    Checkpoints without a schema (the model zoo's) load as ever.
+    Checkpoints without a schema (the model zoo's) load as ever. Local files are written whole or not at all.
+    A calibration (:func:`add_calibration`) goes to the attribute head, which then gives calibrated scores, and from it
+    into what is saved.
+
+    With an average of the weights, `model` in the checkpoint is the average, which was evaluated, and `raw_model` the
+    weights that train on: whoever loads a model predicts with the average, a training that resumes has both.
+
+    Attributes:
+        ema (AveragedModel | None): the average to save and to resume.
     """
+
+    def __init__(self, model: Any, save_dir: str = "", *, ema: AveragedModel | None = None, **kwargs: Any):
+        super().__init__(model, save_dir, **kwargs)
+        self.path_manager = _WholeFiles(self.path_manager)
+        self.ema = ema
+        self._tags = True
+        self._resumes = False
 
     @property
     def _schema(self) -> AttributeSchema | None:
         return getattr(getattr(self.model, "roi_heads", None), "attribute_schema", None)
 
-    def save(self, name: str, **kwargs: Any) -> None:
+    @property
+    def _attribute_head(self) -> nn.Module | None:
+        return getattr(getattr(self.model, "roi_heads", None), "attribute_head", None)
+
+    def save(self, name: str, *, tag: bool = True, **kwargs: Any) -> None:
+        """
+        Args:
+            tag: make it the one to resume from.
+            kwargs: plain values to save beside the model.
+        """
+        kwargs = {**{key: obj.state_dict() for key, obj in self.checkpointables.items()}, **kwargs}
+        models = {}
+        if self.ema is not None:
+            models = {"model": self.ema.module.state_dict(), "raw_model": self.model.state_dict()}
+            kwargs["ema_updates"] = int(self.ema.n_averaged)
         schema = self._schema
         if schema is not None:
-            kwargs[SCHEMA_KEY] = {
-                "name": schema.name,
-                "version": schema.version,
-                "hash": schema.hash,
-                "groups": list(schema.group_names),
-            }
-        super().save(name, **to_plain(kwargs))
+            kwargs |= schema_entry(schema)
+        calibration = getattr(self._attribute_head, "calibration", None)
+        if calibration is not None:
+            kwargs[CALIBRATION_KEY] = calibration.to_dict()
+        self._tags = tag
+        super().save(name, **to_plain(kwargs), **models)
+
+    def tag_last_checkpoint(self, last_filename_basename: str) -> None:
+        if self._tags:
+            super().tag_last_checkpoint(last_filename_basename)
+
+    def load(self, path: str, checkpointables: list[str] | None = None) -> dict[str, Any]:
+        # A training resumes where its own state is loaded too; everything else starts from what was evaluated.
+        self._resumes = bool(self.checkpointables) and checkpointables is None
+        rest = super().load(path, checkpointables)
+        average, updates = rest.pop("average", None), rest.pop("ema_updates", 0)
+        if self.ema is not None and average is not None:
+            self.ema.module.load_state_dict(average)
+            self.ema.n_averaged.fill_(updates)
+        return rest
 
     def _load_model(self, checkpoint: Any) -> Any:
         """
@@ -54,6 +144,7 @@ class KFashionCheckpointer(DetectionCheckpointer):
             ValueError: the checkpoint was made with another schema; the message gives both hashes and the remedy.
         """
         saved, schema = checkpoint.pop(SCHEMA_KEY, None), self._schema
+        calibration = checkpoint.pop(CALIBRATION_KEY, None)
         if saved and schema is not None and saved["hash"] != schema.hash:
             raise ValueError(
                 f"the checkpoint {self._file} was made with schema {saved['hash']} "
@@ -61,8 +152,63 @@ class KFashionCheckpointer(DetectionCheckpointer):
                 f"(groups {', '.join(schema.group_names)}). Set MODEL.ROI_ATTRIBUTE_HEAD.GROUPS, "
                 "DATASETS.KFASHION.CLASSES and DATASETS.KFASHION.SCHEMA as they were for the checkpoint"
             )
-        return super()._load_model(checkpoint)
+        incompatible = super()._load_model(checkpoint)
+        head = self._attribute_head
+        if head is not None and schema is not None:
+            # Weights without one end what the weights before them had.
+            head.calibration = None if calibration is None else Calibration.from_dict(calibration, schema)
+        return incompatible
 
     def _load_file(self, filename: str) -> Any:
         self._file = filename
-        return super()._load_file(filename)
+        loaded = super()._load_file(filename)
+        raw = loaded.pop("raw_model", None)
+        if raw is not None and self._resumes:
+            loaded["average"], loaded["model"] = loaded["model"], raw
+        return loaded
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """
+    What :class:`KFashionCheckpointer` saved, on the CPU.
+
+    Raises:
+        FileNotFoundError: there is no such file on this machine.
+        ValueError: it holds no schema.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path}: no such file on this machine")
+    data = torch.load(path, map_location="cpu", weights_only=True)
+    if not isinstance(data, dict) or SCHEMA_KEY not in data:
+        raise ValueError(f"{path} holds no {SCHEMA_KEY!r}: it was not saved by this package's Trainer")
+    return data
+
+
+def add_calibration(checkpoint: str | Path, calibration: Calibration, output: str | Path | None = None) -> Path:
+    """
+    Write a calibration into a checkpoint, in place of one that is there; all else in it stays, so training resumes from
+    it as before. The file is there as a whole or not at all.
+
+    Args:
+        checkpoint: a ``.pth`` file that :class:`KFashionCheckpointer` saved.
+        output: the file to write; None: the checkpoint itself.
+
+    Returns:
+        Path: the file written.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no checkpoint of ours, or was made with another schema.
+    """
+    data = read_checkpoint(checkpoint)
+    if data[SCHEMA_KEY]["hash"] != calibration.schema.hash:
+        raise ValueError(
+            f"{checkpoint} was made with schema {data[SCHEMA_KEY]['hash']}, the calibration with "
+            f"{calibration.schema.hash}: tune it with the config that the checkpoint was trained with"
+        )
+    data[CALIBRATION_KEY] = to_plain(calibration.to_dict())
+    target = Path(checkpoint if output is None else output)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with _WholeFiles(PathManager).open(str(target), "wb") as file:
+        torch.save(data, file)
+    return target

@@ -99,13 +99,13 @@ def add_kfashion_config(cfg: CN) -> None:
     cfg.MODEL.STYLE_HEAD = CN()
     # Feature maps whose mean over the image the head reads. Empty: those of ROI_HEADS.IN_FEATURES.
     cfg.MODEL.STYLE_HEAD.IN_FEATURES = []
-    # Fully connected layers before the last linear ones; may be 0.
-    cfg.MODEL.STYLE_HEAD.NUM_FC = 1
+    # Fully connected layers before the last, linear ones.
+    cfg.MODEL.STYLE_HEAD.NUM_FC = 0
     cfg.MODEL.STYLE_HEAD.FC_DIM = 512
     # Predict the sub-style, too. Images without one do not train it.
     cfg.MODEL.STYLE_HEAD.SUB_STYLE = True
-    # Multiplier of the head's losses.
-    cfg.MODEL.STYLE_HEAD.LOSS_WEIGHT = 1.0
+    # Multiplier of the head's losses. Much of it costs boxes: see docs/models.md.
+    cfg.MODEL.STYLE_HEAD.LOSS_WEIGHT = 0.25
     # Multiplier of the gradient that the head sends into the backbone. 0: the head learns from the detector's features,
     # and the detector nothing from the head.
     cfg.MODEL.STYLE_HEAD.GRADIENT_SCALE = 1.0
@@ -126,10 +126,31 @@ def add_kfashion_config(cfg: CN) -> None:
     cfg.SOLVER.OPTIMIZER = "SGD"
     # With ADAMW and a ViT backbone: the learning rate's factor from each of its 12 blocks to the one below.
     cfg.SOLVER.LAYER_DECAY = 1.0
+    # With SOLVER.AMP.ENABLED (CUDA alone): float16, with scaled losses, or bfloat16, without.
+    cfg.SOLVER.AMP.PRECISION = "float16"
+    # An exponential moving average of the weights: evaluated, saved as the checkpoint's model, and thus predicted with.
+    cfg.SOLVER.EMA = CN()
+    cfg.SOLVER.EMA.ENABLED = False
+    # Share of the average that stays at each iteration; it looks back on about 1 / (1 - DECAY) of them.
+    cfg.SOLVER.EMA.DECAY = 0.9998
+    # Begin with a shorter look back: at iteration n at most (1 + n) / (10 + n) of the average stays.
+    cfg.SOLVER.EMA.WARMUP = True
+    # The evaluation's metric, as "bbox/AP50", by which model_best.pth is chosen. Empty: none is.
+    cfg.TEST.BEST = CN()
+    cfg.TEST.BEST.METRIC = ""
+    # max or min: what is better.
+    cfg.TEST.BEST.MODE = "max"
+    # Stop after so many evaluations in a row that were no better; 0: never.
+    cfg.TEST.BEST.PATIENCE = 0
+    # What counts as better for PATIENCE: more than this, in the metric's unit.
+    cfg.TEST.BEST.MIN_DELTA = 0.0
     # What DATALOADER.SAMPLER_TRAIN AttributeRepeatFactorSampler balances: names of attribute groups, "category" and
     # "style". An image repeats by its rarest label, where a smaller share of the images than
     # DATALOADER.REPEAT_THRESHOLD has it.
     cfg.DATALOADER.REPEAT_LABELS = ["category"]
+    # Share of the images that DATALOADER.SAMPLER_TRAIN RandomSubsetTrainingSampler trains on. (Detectron2 reads the
+    # key, but has no default for it.)
+    cfg.DATALOADER.RANDOM_SUBSET_RATIO = 1.0
     # Strength of random brightness, contrast and saturation (0.2: factors of 0.8 to 1.2). Refused while a group of
     # COLOR_GROUPS trains: it would change the colour and keep the label.
     cfg.INPUT.COLOR_JITTER = 0.0
@@ -142,7 +163,7 @@ def add_kfashion_config(cfg: CN) -> None:
     cfg.TEST.ATTRIBUTES = CN()
     # A detection stands for a garment from this IoU on.
     cfg.TEST.ATTRIBUTES.IOU_THRESHOLD = 0.5
-    # Score from which a label of a multi-label group is given.
+    # Score from which a label of a multi-label group is given, of a checkpoint without tools/calibrate.py's thresholds.
     cfg.TEST.ATTRIBUTES.SCORE_THRESHOLD = 0.5
     # Also score the branch alone, on ground-truth boxes. The backbone runs once for both.
     cfg.TEST.ATTRIBUTES.ON_GT_BOXES = True
@@ -167,7 +188,8 @@ def get_config_file(name: str) -> str:
     root = next((folder for folder in (here / "configs", here.parent / "configs") if folder.is_dir()), here)
     path = root / name
     if not path.is_file():
-        known = ", ".join(sorted(str(file.relative_to(root)) for file in root.rglob("*.yaml")))
+        files = [*root.rglob("*.yaml"), *(file for file in root.rglob("*.py") if file.parent.name != "common")]
+        known = ", ".join(sorted(str(file.relative_to(root)) for file in files))
         raise FileNotFoundError(f"no config {name!r}; choose from {known}")
     return str(path)
 

@@ -45,6 +45,8 @@ class KFashionPredictor:
         model: in evaluation mode.
         schema (AttributeSchema): the groups that it predicts.
         class_names (tuple[Label]): by class id.
+        calibration (Calibration | None): of the checkpoint; `pred_attributes` have passed it.
+        attribute_threshold: see below, with the calibration's in the place of None.
 
     Examples:
     ::
@@ -58,7 +60,7 @@ class KFashionPredictor:
         self,
         cfg: CfgNode,
         *,
-        attribute_threshold: float | Mapping[str, float] = 0.5,
+        attribute_threshold: float | Mapping[str, float] | None = None,
         top_k: int = 1,
         style_top_k: int = 3,
     ):
@@ -66,7 +68,9 @@ class KFashionPredictor:
         Args:
             cfg: of the trained model; ``MODEL.WEIGHTS`` is its checkpoint, ``MODEL.ROI_HEADS.SCORE_THRESH_TEST`` the
                 least score of a garment.
-            attribute_threshold: the least score of a multi-label group's label; one number, or one for each group.
+            attribute_threshold: the least score of a multi-label group's label; one number, or one for each group, of
+                which a single-label group's is the least score of an answer that is not "unsure". None: those of the
+                checkpoint's calibration (tools/calibrate.py); 0.5 where it has none.
             top_k: how many labels of a single-label group.
             style_top_k: how many styles, of a model that predicts them.
 
@@ -89,13 +93,16 @@ class KFashionPredictor:
             raise ValueError("MODEL.WEIGHTS is empty: name the checkpoint, as in MODEL.WEIGHTS output/model_final.pth")
         if "://" not in weights and not PathManager.isfile(weights):
             raise FileNotFoundError(f"MODEL.WEIGHTS {weights}: no such file")
-        self.attribute_threshold = attribute_threshold
         self.top_k = top_k
         self.style_top_k = style_top_k
         self.input_format = cfg.INPUT.FORMAT
         self.augmentation = T.ResizeShortestEdge([cfg.INPUT.MIN_SIZE_TEST] * 2, cfg.INPUT.MAX_SIZE_TEST)
         self.model = build_model(cfg).eval()
         KFashionCheckpointer(self.model).load(weights)
+        self.calibration = getattr(getattr(self.model.roi_heads, "attribute_head", None), "calibration", None)
+        if attribute_threshold is None:
+            attribute_threshold = 0.5 if self.calibration is None else self.calibration.thresholds
+        self.attribute_threshold = attribute_threshold
 
     @torch.no_grad()
     def __call__(self, image: np.ndarray | str | Path) -> dict[str, Any]:

@@ -3,7 +3,8 @@ import pytest
 import torch
 from torch import nn
 
-from kfashion_d2.checkpoint import KFashionCheckpointer, to_plain
+from kfashion_d2.checkpoint import KFashionCheckpointer, add_calibration, to_plain
+from kfashion_d2.evaluation import Calibration
 from kfashion_d2.schema import kfashion_schema
 
 
@@ -13,6 +14,7 @@ class Model(nn.Module):
         self.layer = nn.Linear(2, 2)
         self.roi_heads = nn.Module()
         self.roi_heads.attribute_schema = schema
+        self.roi_heads.attribute_head = nn.Module()
 
 
 def test_another_schema_is_refused_with_both_hashes(tmp_path):
@@ -40,3 +42,41 @@ def test_numpy_scalars_become_python_numbers(tmp_path):
     assert type(plain["a"]) is float and type(plain["b"][0]) is int and type(plain["b"][1][0]) is bool
     KFashionCheckpointer(Model(kfashion_schema()), str(tmp_path)).save("model", best=np.float64(1.5))
     assert torch.load(tmp_path / "model.pth", weights_only=True)["best"] == 1.5
+
+
+def test_a_calibration_goes_in_and_comes_out_and_nothing_else_changes(tmp_path):
+    schema = kfashion_schema().subset(["fit", "material"])
+    model = Model(schema)
+    KFashionCheckpointer(model, str(tmp_path)).save("model", iteration=7, optimizer={"lr": 0.1})
+    file = tmp_path / "model.pth"
+    before = torch.load(file, weights_only=True)
+    tuned = Calibration(schema, {"fit": np.float64(2.0), "material": 0.5}, {"fit": 0.4, "material": 0.3})
+    assert add_calibration(file, tuned) == file
+    after = torch.load(file, weights_only=True)  # plain values alone
+    assert after.pop("kfashion_calibration") == tuned.to_dict()
+    assert str(after) == str(before)
+    assert [path.name for path in tmp_path.glob("*.pth")] == ["model.pth"] and not list(tmp_path.glob(".*"))
+
+    checkpointer = KFashionCheckpointer(model, str(tmp_path))
+    rest = checkpointer.load(str(file))
+    assert rest == {"iteration": 7, "optimizer": {"lr": 0.1}}
+    assert model.roi_heads.attribute_head.calibration.to_dict() == tuned.to_dict()
+    checkpointer.save("again")
+    assert torch.load(tmp_path / "again.pth", weights_only=True)["kfashion_calibration"] == tuned.to_dict()
+    # Weights without a calibration end it.
+    torch.save({"model": Model(schema).state_dict()}, tmp_path / "zoo.pth")
+    checkpointer.load(str(tmp_path / "zoo.pth"))
+    assert model.roi_heads.attribute_head.calibration is None
+
+
+def test_a_calibration_needs_its_own_checkpoint(tmp_path):
+    schema = kfashion_schema().subset(["fit"])
+    tuned = Calibration.default(schema)
+    KFashionCheckpointer(Model(kfashion_schema()), str(tmp_path)).save("model")
+    with pytest.raises(ValueError, match=f"{kfashion_schema().hash}, the calibration with {schema.hash}"):
+        add_calibration(tmp_path / "model.pth", tuned)
+    with pytest.raises(FileNotFoundError, match=r"gone\.pth: no such file"):
+        add_calibration(tmp_path / "gone.pth", tuned)
+    torch.save({"model": {}}, tmp_path / "zoo.pth")
+    with pytest.raises(ValueError, match=r"zoo\.pth holds no 'kfashion_schema'"):
+        add_calibration(tmp_path / "zoo.pth", tuned)

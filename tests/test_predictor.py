@@ -12,8 +12,9 @@ from detectron2.engine import DefaultPredictor
 from detectron2.modeling import build_model
 from PIL import Image
 
-from kfashion_d2.checkpoint import KFashionCheckpointer
+from kfashion_d2.checkpoint import KFashionCheckpointer, add_calibration
 from kfashion_d2.config import get_config_file, get_kfashion_cfg
+from kfashion_d2.evaluation import Calibration
 from kfashion_d2.predictor import KFashionPredictor, find_images, predict_files
 
 TOOL = Path(__file__).parents[1] / "tools" / "predict.py"
@@ -98,6 +99,32 @@ def test_the_attribute_threshold_is_used(weights):
     )
     assert len(all_of_them["material"]) == 25 and none_of_them["material"] == []
     assert all_of_them["color"] == none_of_them["color"]
+
+
+def test_a_calibrated_checkpoint_decides(weights, tmp_path):
+    """Its temperatures change the scores, its thresholds what is said, and the caller's thresholds go before them."""
+    cfg = tiny_cfg("MODEL.WEIGHTS", weights)
+    plain = KFashionPredictor(cfg)
+    assert plain.calibration is None and plain.attribute_threshold == 0.5
+    schema = plain.schema
+    temperatures = {name: 0.5 for name in schema.group_names}
+    thresholds = {g.name: 0.0 if g.is_single else 0.4 for g in schema.groups} | {"color": 1.0, "material": 0.05}
+    tuned = Calibration(schema, temperatures, thresholds)
+    cfg.MODEL.WEIGHTS = str(add_calibration(weights, tuned, tmp_path / "tuned.pth"))
+    predictor = KFashionPredictor(cfg)
+    assert predictor.calibration.to_dict() == tuned.to_dict()
+    before, after = plain(IMAGE), predictor(IMAGE)
+    expected = tuned.apply(before["instances"].pred_attributes)
+    torch.testing.assert_close(after["instances"].pred_attributes, expected)
+    assert not torch.allclose(expected, before["instances"].pred_attributes, atol=1e-3)
+    best = expected[0, schema.slice("color")].max().item()
+    attributes = after["garments"][0]["attributes"]
+    assert attributes["color"] == [{"label": "unsure", "korean": "불확실", "score": pytest.approx(best)}]
+    assert attributes["sub_color"][0]["label"] == before["garments"][0]["attributes"]["sub_color"][0]["label"]
+    passing = (expected[0, schema.slice("material")] >= 0.05).sum()
+    assert len(attributes["material"]) == passing
+    own = KFashionPredictor(cfg, attribute_threshold=1.0)(IMAGE)["garments"][0]["attributes"]
+    assert own["color"][0]["label"] != "unsure" and own["material"] == []
 
 
 @pytest.mark.parametrize("image", [IMAGE[:, :, 0], IMAGE.astype(np.float32), IMAGE[:0]])

@@ -11,6 +11,7 @@ from importlib import import_module
 BENCHMARKS = {
     "convert": "conversion, opening and reading of the store, images out of archives",
     "coco-ap": "COCO AP of boxes, one category at a time, beside pycocotools and at scale",
+    "evaluate": "everything that evaluation does after the model, at scale",
     "iou-f1": "AP at IoU and F1, beside the fashionpedia package and at scale",
 }
 

@@ -14,11 +14,15 @@ import sys
 from pathlib import Path
 
 from kfashion_d2.data import KFashionDataset, read_image_bytes
+from kfashion_d2.data.export import export_suspects
 from kfashion_d2.evaluation import (
     bootstrap_metrics,
     confidence_intervals,
+    error_summary,
     evaluate_predictions,
     evaluation_table,
+    find_suspects,
+    flat_metrics,
     metrics_document,
     read_predictions,
     write_metrics,
@@ -48,6 +52,9 @@ def parse_args():
     parser.add_argument("--seed", type=int, default=0, help="of the bootstrap (default: 0)")
     parser.add_argument("--language", choices=("en", "ko"), default="en", help="of the tables (default: en)")
     parser.add_argument(
+        "--suspects", type=int, default=0, metavar="N", help="list the N labels most likely wrong, for review"
+    )
+    parser.add_argument(
         "--store",
         metavar="DIR",
         help="the converted split, for the report's pictures (default: where the model saw it)",
@@ -61,8 +68,8 @@ def parse_args():
     args = parser.parse_intermixed_args()
     if args.predictions and (args.opts or args.dataset or args.max_images or args.gt_boxes):
         parser.error("--predictions: --dataset, --max-images, --gt-boxes and KEY VALUE pairs are for a model")
-    if args.bootstrap < 0 or args.max_images < 0:
-        parser.error("--bootstrap and --max-images: 0 or more")
+    if min(args.bootstrap, args.max_images, args.suspects) < 0:
+        parser.error("--bootstrap, --max-images and --suspects: 0 or more")
     return args
 
 
@@ -113,17 +120,25 @@ def measure(args, path):
     if args.threshold is not None:
         predictions = predictions.with_info(threshold=args.threshold)
     evaluation = evaluate_predictions(predictions, iou_threshold=args.iou_threshold)
-    intervals = confidence_intervals(bootstrap_metrics(predictions, evaluation, args.bootstrap, args.seed))
-    how = {"replicates": args.bootstrap, "confidence": 0.95, "seed": args.seed} if args.bootstrap else None
-    document = metrics_document(predictions, evaluation, intervals if args.bootstrap else None, how)
+    intervals = how = None
+    if args.bootstrap:
+        samples = bootstrap_metrics(predictions, evaluation, args.bootstrap, args.seed)
+        intervals = confidence_intervals(samples, flat_metrics(evaluation.metrics))
+        how = {"replicates": args.bootstrap, "confidence": 0.95, "seed": args.seed}
+    errors = error_summary(predictions, iou_threshold=args.iou_threshold)
+    document = metrics_document(predictions, evaluation, intervals, how, errors)
     write_metrics(document, Path(args.output, "metrics.json"))
+    dataset = open_split(args, predictions)
+    if args.suspects:
+        suspects = find_suspects(predictions, iou_threshold=args.iou_threshold)
+        export_suspects(suspects.rows(args.suspects), args.output, dataset)
     if not args.no_report and importlib.util.find_spec(REPORT) is not None:
         importlib.import_module(REPORT).write_evaluation_report(
             Path(args.output, "report.html"),
             predictions,
             evaluation,
             document,
-            dataset=open_split(args, predictions),
+            dataset=dataset,
             read_image=read_image_bytes,
             language=args.language,
         )

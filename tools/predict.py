@@ -28,8 +28,8 @@ def main():
     parser.add_argument(
         "--attribute-threshold",
         type=float,
-        default=0.5,
-        help="least score of a material, print or detail (default: 0.5)",
+        help="least score of a material, print or detail, and no answer is unsure (default: what tools/calibrate.py "
+        "tuned, 0.5 where it was not run)",
     )
     parser.add_argument("--top-k", type=int, default=1, help="labels of a color, length, ... (default: 1)")
     parser.add_argument(

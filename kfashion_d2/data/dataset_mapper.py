@@ -20,6 +20,7 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 from ..schema import UNKNOWN, AttributeSchema
+from .zip_reader import ZipChangedError
 
 __all__ = ["AttributeDatasetMapper", "BrokenImageError", "SkipBrokenImages"]
 
@@ -78,11 +79,26 @@ class AttributeDatasetMapper(DatasetMapper):
     def __call__(self, dataset_dict: dict) -> dict:
         try:
             return super().__call__(dataset_dict)
-        except (OSError, SyntaxError, Image.DecompressionBombError, utils.SizeMismatchError) as error:
+        except Exception as error:
+            if not self._is_broken(dataset_dict, error):
+                raise
             name = dataset_dict["file_name"]
             raise BrokenImageError(
-                f"cannot use the image {name}: {error}. Mend or remove it, then convert again"
+                f"cannot use the image {name}: {error or type(error).__name__}. Mend or remove it, then convert again "
+                "('convert_kfashion.py --check-images' finds all of them)"
             ) from error
+
+    def _is_broken(self, dataset_dict: dict, error: Exception) -> bool:
+        """Whether the image is at fault. Decoders fail with many kinds of errors; those it has when read alone."""
+        if isinstance(error, (OSError, SyntaxError, Image.DecompressionBombError, utils.SizeMismatchError)):
+            return True
+        if isinstance(error, (MemoryError, ZipChangedError)):
+            return False
+        try:
+            utils.read_image(dataset_dict["file_name"], format=self.image_format)
+        except Exception:
+            return True
+        return False
 
     def _transform_annotations(self, dataset_dict: dict, transforms, image_shape: tuple[int, int]) -> None:
         annos = [anno for anno in dataset_dict.pop("annotations") if not anno.get("iscrowd", 0)]
@@ -117,7 +133,8 @@ class AttributeDatasetMapper(DatasetMapper):
 
 class SkipBrokenImages(Dataset):
     """
-    A mapped dataset for training: in place of a broken image it gives another one, and counts.
+    A mapped dataset for training: in place of a broken image it gives another one, whose dict then names those that
+    were broken, as `broken_images` (list[str]): counts of a data loader's worker would stay in the worker.
 
     (A mapper that returns None, Detectron2's own way, crashes some of its versions on Python 3.11 and newer.)
     """
@@ -132,7 +149,7 @@ class SkipBrokenImages(Dataset):
         """
         self.dataset = dataset
         self.mapper = mapper
-        self.num_broken = 0  # of this process: every data loader worker counts its own
+        self.num_broken = 0  # that this process met
 
     def __len__(self) -> int:
         return len(self.dataset)  # type: ignore[arg-type]
@@ -144,14 +161,20 @@ class SkipBrokenImages(Dataset):
         """
         # Seeded by the index: a resumed run meets the same images.
         rng = random.Random(int(index))
+        broken: list[str] = []
         for _ in range(self.MAX_TRIES):
+            record = self.dataset[index]
+            name = record["file_name"]
             try:
-                return self.mapper(self.dataset[index])
+                mapped = self.mapper(record)
             except BrokenImageError as error:
-                self.num_broken += 1
                 last = error
-                logger.warning("skipped, %d so far in this process: %s", self.num_broken, error)
+                self.num_broken += 1
+                logger.warning("skipped: %s", error)
+                broken.append(name)
                 index = rng.randrange(len(self))
+            else:
+                return {**mapped, "broken_images": broken} if broken else mapped
         raise BrokenImageError(
             f"{self.MAX_TRIES} images in a row are broken; is DATASETS.KFASHION.IMAGE_ROOT right? The last one: {last}"
         ) from last

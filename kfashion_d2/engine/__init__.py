@@ -2,12 +2,13 @@
 
 from .._lazy import lazy_exports
 
-__all__ = ["Trainer", "predict_dataset", "register_from_config", "setup_config"]
+__all__ = ["Trainer", "calibrate", "predict_dataset", "register_from_config", "setup_config"]
 
 __getattr__, __dir__ = lazy_exports(
     __name__,
     {
         "Trainer": ".trainer",
+        "calibrate": ".calibration",
         "predict_dataset": ".evaluation",
         "register_from_config": ".setup",
         "setup_config": ".setup",

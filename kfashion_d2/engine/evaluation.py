@@ -20,9 +20,9 @@ from ..evaluation import AttributeEvaluator, Predictions
 from ..schema import AttributeSchema
 from .loaders import build_test_loader
 from .setup import with_checked_classes
-from .trainer import Trainer
+from .trainer import Trainer, attribute_head
 
-__all__ = ["predict_dataset", "training_label_counts"]
+__all__ = ["find_dataset", "load_model", "predict_dataset", "training_label_counts"]
 
 logger = logging.getLogger(__name__)
 
@@ -63,21 +63,15 @@ def predict_dataset(
         ValueError: none are named, there is no such dataset, or the model and the data do not fit.
     """
     cfg = with_checked_classes(cfg)
-    dataset_name = dataset_name or next(iter(cfg.DATASETS.TEST), "")
-    metadata = MetadataCatalog.get(dataset_name) if dataset_name in DatasetCatalog.list() else None
-    if metadata is None or metadata.get("evaluator_type") != "kfashion":
-        known = [
-            name for name in DatasetCatalog.list() if MetadataCatalog.get(name).get("evaluator_type") == "kfashion"
-        ]
-        raise ValueError(f"no K-Fashion dataset {dataset_name!r}; registered: {', '.join(known) or 'none'}")
+    dataset_name = find_dataset(cfg, dataset_name)
+    metadata = MetadataCatalog.get(dataset_name)
     if model is None:
-        model = _load(cfg)
+        model = load_model(cfg)
     schema = metadata.attribute_schema.subset(cfg.MODEL.ROI_ATTRIBUTE_HEAD.GROUPS)
     counts = training_label_counts(cfg, schema) if comm.is_main_process() else None
     if counts is None and comm.is_main_process():
         logger.warning("DATASETS.TRAIN is not there: head, mid and tail cannot be told apart")
-    head = getattr(getattr(getattr(model, "module", model), "roi_heads", None), "attribute_head", None)
-    calibration = getattr(head, "calibration", None)
+    calibration = getattr(attribute_head(model), "calibration", None)
     evaluator = AttributeEvaluator(
         dataset_name,
         schema=schema,
@@ -103,7 +97,28 @@ def predict_dataset(
     return evaluator.predictions
 
 
-def _load(cfg: CfgNode) -> nn.Module:
+def find_dataset(cfg: CfgNode, dataset_name: str | None = None) -> str:
+    """
+    The name of a registered K-Fashion dataset; None: the first of ``DATASETS.TEST``.
+
+    Raises:
+        ValueError: there is no such dataset; the message lists those that exist.
+    """
+    dataset_name = dataset_name or next(iter(cfg.DATASETS.TEST), "")
+    known = [name for name in DatasetCatalog.list() if MetadataCatalog.get(name).get("evaluator_type") == "kfashion"]
+    if dataset_name not in known:
+        raise ValueError(f"no K-Fashion dataset {dataset_name!r}; registered: {', '.join(known) or 'none'}")
+    return dataset_name
+
+
+def load_model(cfg: CfgNode) -> nn.Module:
+    """
+    The trained model of a config, in evaluation mode.
+
+    Raises:
+        FileNotFoundError: ``MODEL.WEIGHTS`` is not there.
+        ValueError: it is empty, or of another schema.
+    """
     weights = cfg.MODEL.WEIGHTS
     if not weights:
         raise ValueError("MODEL.WEIGHTS is empty: name the checkpoint, as in MODEL.WEIGHTS output/model_final.pth")

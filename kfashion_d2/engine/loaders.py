@@ -1,4 +1,4 @@
-"""Data loaders over the lazy store: Detectron2's own, with broken images skipped."""
+"""Data loaders over the lazy store: broken images skipped in training, and batches that a resumed run finds again."""
 
 from __future__ import annotations
 
@@ -7,21 +7,25 @@ from .. import _needs_detectron2  # noqa: F401  # isort: skip
 import logging
 
 import numpy as np
+import torch
 from detectron2.config import CfgNode
 from detectron2.data import (
     DatasetCatalog,
+    DatasetFromList,
     build_detection_test_loader,
-    build_detection_train_loader,
     get_detection_dataset_dicts,
 )
+from detectron2.data.build import trivial_batch_collator, worker_init_reset_seed
 from detectron2.data.samplers import RandomSubsetTrainingSampler, RepeatFactorTrainingSampler, TrainingSampler
-from torch.utils.data import ConcatDataset, Dataset, Subset
+from detectron2.utils import comm
+from torch.utils.data import ConcatDataset, DataLoader, Dataset, Sampler, Subset
 
 from ..data import AttributeDatasetMapper, KFashionDataset, SkipBrokenImages
 from ..data.sampling import AttributeRepeatFactorSampler, repeat_factors
 from ..data.statistics import image_labels
+from ..data.training_batches import SeededDataset, TrainingBatches
 
-__all__ = ["build_test_loader", "build_train_loader"]
+__all__ = ["batch_training_images", "build_test_loader", "build_train_loader", "start_at_iteration"]
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +59,18 @@ def labels_of(dataset: Dataset, names: list[str]) -> tuple[np.ndarray, np.ndarra
     )
 
 
-def build_sampler(cfg: CfgNode, dataset: Dataset):
+def is_wide(dataset: Dataset) -> np.ndarray:
+    """bool (N,): images wider than high, which Detectron2 does not mix with others in a batch."""
+    if isinstance(dataset, ConcatDataset):
+        return np.concatenate([is_wide(part) for part in dataset.datasets])
+    if isinstance(dataset, Subset):
+        return is_wide(dataset.dataset)[np.asarray(dataset.indices)]
+    if isinstance(dataset, KFashionDataset):
+        return dataset.column("width") > dataset.column("height")
+    return np.array([dataset[i]["width"] > dataset[i]["height"] for i in range(len(dataset))])  # type: ignore[arg-type]
+
+
+def build_sampler(cfg: CfgNode, dataset: Dataset) -> Sampler:
     """
     The sampler named by ``DATALOADER.SAMPLER_TRAIN``. RepeatFactorTrainingSampler's factors are those of the classes,
     and read each dict once; AttributeRepeatFactorSampler's are those of ``DATALOADER.REPEAT_LABELS``.
@@ -68,7 +83,9 @@ def build_sampler(cfg: CfgNode, dataset: Dataset):
     if name == "TrainingSampler":
         return TrainingSampler(size, seed=seed)
     if name == "RandomSubsetTrainingSampler":
-        return RandomSubsetTrainingSampler(size, cfg.DATALOADER.RANDOM_SUBSET_RATIO, seed_shuffle=seed)
+        return RandomSubsetTrainingSampler(
+            size, cfg.DATALOADER.RANDOM_SUBSET_RATIO, seed_shuffle=seed, seed_subset=seed
+        )
     if name == "RepeatFactorTrainingSampler":
         factors = RepeatFactorTrainingSampler.repeat_factors_from_category_frequency(
             dataset, cfg.DATALOADER.REPEAT_THRESHOLD
@@ -84,12 +101,66 @@ def build_sampler(cfg: CfgNode, dataset: Dataset):
     )
 
 
-def build_train_loader(cfg: CfgNode):
+def batch_training_images(
+    dataset: Dataset,
+    mapper,
+    sampler: Sampler | None = None,
+    *,
+    total_batch_size: int,
+    seed: int = -1,
+    num_workers: int = 0,
+    aspect_ratio_grouping: bool = True,
+) -> DataLoader:
+    """
+    Endless batches of mapped dicts. A batch follows from its number, the sampler and the seed alone.
+
+    Args:
+        dataset: of dataset dicts, with a length.
+        mapper: dataset dict -> model input; see :class:`SkipBrokenImages` for those that it cannot map.
+        sampler: endless indices for this process, seeded. None: Detectron2's TrainingSampler.
+        total_batch_size: images of all processes together.
+        seed: of the augmentations, and of the sampler that is not given; negative: drawn.
+        num_workers: processes that load, for each training process; they change nothing but the speed.
+        aspect_ratio_grouping: no batch of wide and high images, which would be padded much.
+
+    Raises:
+        ValueError: the batch cannot be shared evenly between the processes.
+    """
+    world_size = comm.get_world_size()
+    if total_batch_size < 1 or total_batch_size % world_size:
+        raise ValueError(f"SOLVER.IMS_PER_BATCH is {total_batch_size}: {world_size} processes cannot share it evenly")
+    seed = comm.shared_random_seed() if seed < 0 else seed
+    batches = TrainingBatches(
+        sampler or TrainingSampler(len(dataset), seed=seed),  # type: ignore[arg-type]
+        total_batch_size // world_size,
+        groups=is_wide(dataset) if aspect_ratio_grouping else None,
+        rank=comm.get_rank(),
+        world_size=world_size,
+    )
+    return DataLoader(
+        SeededDataset(SkipBrokenImages(dataset, mapper), seed),
+        batch_sampler=batches,
+        num_workers=num_workers,
+        collate_fn=trivial_batch_collator,
+        worker_init_fn=worker_init_reset_seed,
+        generator=torch.Generator(),  # or the loader takes a number from the model's
+    )
+
+
+def start_at_iteration(loader, iteration: int) -> bool:
+    """Let a loader, not used yet, begin with the batch of this iteration. Returns whether it is one that can."""
+    batches = getattr(loader, "batch_sampler", None)
+    if isinstance(batches, TrainingBatches):
+        batches.first = iteration
+    return isinstance(batches, TrainingBatches)
+
+
+def build_train_loader(cfg: CfgNode) -> DataLoader:
     """
     Endless batches of mapped dicts for training; see :class:`AttributeDatasetMapper` for their content.
 
     Raises:
-        ValueError: no image with a garment is left, or the sampler does not exist.
+        ValueError: no image with a garment is left, the sampler does not exist, or the processes cannot share a batch.
     """
     dataset = get_detection_dataset_dicts(cfg.DATASETS.TRAIN, filter_empty=cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS)
     if cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS:
@@ -98,13 +169,16 @@ def build_train_loader(cfg: CfgNode):
         raise ValueError(
             f"no image with a garment in {', '.join(cfg.DATASETS.TRAIN)}; see the converter's summary.json"
         )
-    return build_detection_train_loader(
-        SkipBrokenImages(dataset, AttributeDatasetMapper(cfg, is_train=True)),
-        mapper=None,
-        sampler=build_sampler(cfg, dataset),
+    if isinstance(dataset, list):
+        dataset = DatasetFromList(dataset, copy=False)
+    return batch_training_images(
+        dataset,
+        AttributeDatasetMapper(cfg, is_train=True),
+        build_sampler(cfg, dataset),
         total_batch_size=cfg.SOLVER.IMS_PER_BATCH,
-        aspect_ratio_grouping=cfg.DATALOADER.ASPECT_RATIO_GROUPING,
+        seed=cfg.SEED,
         num_workers=cfg.DATALOADER.NUM_WORKERS,
+        aspect_ratio_grouping=cfg.DATALOADER.ASPECT_RATIO_GROUPING,
     )
 
 

@@ -5,47 +5,63 @@ from __future__ import annotations
 from .. import _needs_detectron2  # noqa: F401  # isort: skip
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
+import torch
 from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
+from detectron2.utils import comm
 from detectron2.utils.file_io import PathManager
 
 from ..config import check_num_classes, get_kfashion_cfg, use_available_device
 from ..data import register_kfashion
 from ..schema import AttributeSchema
 
-__all__ = ["register_from_config", "setup_config"]
+__all__ = ["amp_precision", "register_from_config", "setup_config"]
 
 
-def kfashion_root(cfg: CfgNode) -> Path:
-    """The converted folder: ``DATASETS.KFASHION.ROOT``, or ``$DETECTRON2_DATASETS/kfashion``."""
-    return Path(cfg.DATASETS.KFASHION.ROOT or Path(os.environ.get("DETECTRON2_DATASETS", "datasets")) / "kfashion")
+def kfashion_root(root: str) -> Path:
+    """The converted folder: ``DATASETS.KFASHION.ROOT``, or ``$DETECTRON2_DATASETS/kfashion`` where it is empty."""
+    return Path(root or Path(os.environ.get("DETECTRON2_DATASETS", "datasets")) / "kfashion")
 
 
-def register_from_config(cfg: CfgNode) -> list[str]:
+def register_splits(
+    root: str, wanted: Iterable[str] = (), *, classes: str = "category", image_root: str = "", schema: str = ""
+) -> list[str]:
     """
     Register every split under the converted folder as ``kfashion_<split>``. Call it in every process.
+
+    Args:
+        root, classes, image_root, schema: as in ``DATASETS.KFASHION``.
+        wanted: names of datasets that must be there; of these, those that do not begin with ``kfashion_`` are the
+            caller's.
 
     Returns:
         list[str]: the names registered.
 
     Raises:
-        FileNotFoundError: the config names a ``kfashion_*`` dataset whose split is not there.
+        FileNotFoundError: a wanted split is not there.
     """
-    data, root = cfg.DATASETS.KFASHION, kfashion_root(cfg)
-    schema = AttributeSchema.from_file(data.SCHEMA) if data.SCHEMA else None
-    splits = sorted(path.parent for path in root.glob("*/meta.json"))
+    folder = kfashion_root(root)
+    own_schema = AttributeSchema.from_file(schema) if schema else None
+    splits = sorted(path.parent for path in folder.glob("*/meta.json"))
     names = [f"kfashion_{split.name}" for split in splits]
     for name, split in zip(names, splits, strict=True):
-        register_kfashion(name, split, classes=data.CLASSES, image_root=data.IMAGE_ROOT or None, schema=schema)
-    for name in (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST):
+        register_kfashion(name, split, classes=classes, image_root=image_root or None, schema=own_schema)
+    for name in wanted:
         if name.startswith("kfashion_") and name not in names:
             raise FileNotFoundError(
-                f"no split for {name} in {root} (there: {', '.join(names) or 'none'}). Convert the data with "
-                f"'python tools/convert_kfashion.py DATA_ROOT --output {root}', or set DATASETS.KFASHION.ROOT"
+                f"no split for {name} in {folder} (there: {', '.join(names) or 'none'}). Convert the data with "
+                f"'python tools/convert_kfashion.py DATA_ROOT --output {folder}', or set DATASETS.KFASHION.ROOT"
             )
     return names
+
+
+def register_from_config(cfg: CfgNode) -> list[str]:
+    """:func:`register_splits` of ``DATASETS.KFASHION``, for ``DATASETS.TRAIN`` and ``DATASETS.TEST``."""
+    data, wanted = cfg.DATASETS.KFASHION, (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)
+    return register_splits(data.ROOT, wanted, classes=data.CLASSES, image_root=data.IMAGE_ROOT, schema=data.SCHEMA)
 
 
 def with_checked_classes(cfg: CfgNode) -> CfgNode:
@@ -69,6 +85,38 @@ def with_checked_classes(cfg: CfgNode) -> CfgNode:
         check_num_classes(cfg)
     cfg.freeze()
     return cfg
+
+
+def with_seed(cfg: CfgNode) -> CfgNode:
+    """A copy of the config, frozen, in which a SEED is drawn where it is negative: one for all processes."""
+    cfg = cfg.clone()
+    cfg.defrost()
+    if cfg.SEED < 0:
+        cfg.SEED = comm.shared_random_seed()
+    cfg.freeze()
+    return cfg
+
+
+def amp_precision(name: str, device: str) -> torch.dtype:
+    """
+    What mixed-precision training computes in, by ``SOLVER.AMP.PRECISION``.
+
+    Raises:
+        ValueError: there is no such precision, or the device does not compute in it.
+    """
+    if name not in ("float16", "bfloat16"):
+        raise ValueError(f"SOLVER.AMP.PRECISION is {name!r}; choose float16 or bfloat16")
+    if not device.startswith("cuda"):
+        raise ValueError(
+            f"SOLVER.AMP.ENABLED is True and MODEL.DEVICE {device!r}: mixed precision needs CUDA. Set "
+            "SOLVER.AMP.ENABLED False"
+        )
+    if name == "bfloat16" and not torch.cuda.is_bf16_supported(including_emulation=False):
+        raise ValueError(
+            "SOLVER.AMP.PRECISION is 'bfloat16', which this CUDA device does not compute in (Ampere and newer do): "
+            "set it to float16"
+        )
+    return getattr(torch, name)
 
 
 def setup_config(config_file: str, opts: list[str] | tuple[str, ...] = (), *, register: bool = True) -> CfgNode:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from .. import _needs_detectron2  # noqa: F401  # isort: skip
 
 import functools
+import logging
 import os
 import weakref
 from collections import OrderedDict
@@ -12,8 +13,8 @@ from contextlib import nullcontext
 from unittest import mock
 
 import torch
-from detectron2.data import DatasetCatalog, MetadataCatalog
-from detectron2.engine import DefaultTrainer, create_ddp_model
+from detectron2.data import MetadataCatalog
+from detectron2.engine import DefaultTrainer, create_ddp_model, hooks
 from detectron2.evaluation import DatasetEvaluators
 from detectron2.modeling import META_ARCH_REGISTRY
 from detectron2.modeling.backbone.vit import get_vit_lr_decay_rate
@@ -24,13 +25,27 @@ from torch import nn
 
 from ..checkpoint import KFashionCheckpointer, to_plain
 from ..data import coco_json_file
-from ..data.statistics import label_counts, style_counts
 from ..evaluation import AttributeEvaluator, KFashionCOCOEvaluator, StyleEvaluator
-from ..modeling import AttributeRCNN
-from .loaders import build_test_loader, build_train_loader
-from .setup import with_checked_classes
+from ..modeling import AttributeRCNN, AttributeRCNNWithTTA
+from .best_checkpoint import StopTraining, build_best_checkpoint
+from .broken_images import CountBrokenImages
+from .ema import ModelEMA, UpdateEMA
+from .finite_loss import StopAtNonFiniteLoss
+from .label_counts import set_label_counts
+from .last_batch import LastBatch
+from .loaders import build_test_loader, build_train_loader, start_at_iteration
+from .seed_iterations import SeedIterations
+from .setup import amp_precision, with_checked_classes, with_seed
+from .writers import build_writers
 
-__all__ = ["Trainer"]
+__all__ = ["Trainer", "attribute_head"]
+
+logger = logging.getLogger(__name__)
+
+
+def attribute_head(model: nn.Module | None) -> nn.Module | None:
+    """A model's attribute branch, DistributedDataParallel or not; None where it has none."""
+    return getattr(getattr(getattr(model, "module", model), "roi_heads", None), "attribute_head", None)
 
 
 class Trainer(DefaultTrainer):
@@ -45,38 +60,94 @@ class Trainer(DefaultTrainer):
     """
 
     def __init__(self, cfg):
-        cfg = with_checked_classes(cfg)
+        self._seed_is_drawn = cfg.SEED < 0
+        cfg = with_seed(with_checked_classes(cfg))
+        amp = cfg.SOLVER.AMP
+        precision = amp_precision(amp.PRECISION, cfg.MODEL.DEVICE) if amp.ENABLED else None
         # DefaultTrainer passes a CUDA device id to DistributedDataParallel, which a CPU model must not have.
         on_cpu = cfg.MODEL.DEVICE == "cpu" and comm.get_world_size() > 1
         ddp = functools.partial(create_ddp_model, device_ids=None)
         with mock.patch("detectron2.engine.defaults.create_ddp_model", ddp) if on_cpu else nullcontext():
             super().__init__(cfg)
-        self.set_label_counts()
-
-    def set_label_counts(self) -> None:
-        """Give the heads the label counts of ``DATASETS.TRAIN``, where their losses or priors need them."""
-        model = getattr(self._trainer.model, "module", self._trainer.model)
-        head = getattr(getattr(model, "roi_heads", None), "attribute_head", None)
-        if getattr(head, "needs_label_counts", False):
-            counts = [label_counts(DatasetCatalog.get(name), head.schema) for name in self.cfg.DATASETS.TRAIN]
-            yes, known = (sum(torch.from_numpy(count[i]) for count in counts) for i in range(2))
-            head.set_label_counts(yes, known)
-        head = getattr(model, "style_head", None)
-        if getattr(head, "needs_style_counts", False):
-            head.set_style_counts(sum(style_counts(DatasetCatalog.get(name)) for name in self.cfg.DATASETS.TRAIN))
+        if precision is not None:
+            self._trainer.precision = precision
+        if precision is torch.bfloat16:  # its range is float32's
+            self._trainer.grad_scaler = torch.amp.GradScaler("cuda", enabled=False)
+        self._trainer.register_hooks([StopAtNonFiniteLoss(self._trainer.model, self.last_batch)])
+        set_label_counts(self._trainer.model, self.cfg.DATASETS.TRAIN)
 
     def resume_or_load(self, resume: bool = True):
         super().resume_or_load(resume)
         if self.start_iter == 0:  # weights of another training set bring their counts along
-            self.set_label_counts()
+            set_label_counts(self._trainer.model, self.cfg.DATASETS.TRAIN)
+        elif not start_at_iteration(self.data_loader, self.start_iter):
+            logger.warning("the data loader begins anew: it is not one of build_train_loader's")
 
     def build_hooks(self):
+        cfg, model, net = self.cfg, self._trainer.model, self.checkpointer.model
+        if cfg.SOLVER.EMA.ENABLED and cfg.TEST.PRECISE_BN.ENABLED:
+            raise ValueError("TEST.PRECISE_BN does not reach the average of SOLVER.EMA: enable one of the two")
+        self.ema = ModelEMA(net, cfg.SOLVER.EMA.DECAY, warmup=cfg.SOLVER.EMA.WARMUP) if cfg.SOLVER.EMA.ENABLED else None
+        self.last_batch = LastBatch(model)
         # Before the hooks, because the one that saves keeps a reference.
-        self.checkpointer = KFashionCheckpointer(self._trainer.model, self.cfg.OUTPUT_DIR, trainer=weakref.proxy(self))
-        return super().build_hooks()
+        self.checkpointer = KFashionCheckpointer(model, cfg.OUTPUT_DIR, ema=self.ema, trainer=weakref.proxy(self))
+        proxy = weakref.proxy(self)
+        best = build_best_checkpoint(cfg, self.checkpointer, lambda: proxy._last_eval_results)
+        ret = [SeedIterations(cfg.SEED)]
+        for hook in super().build_hooks():
+            if isinstance(hook, hooks.EvalHook):
+                ret += [hooks.EvalHook(cfg.TEST.EVAL_PERIOD, self.evaluate), best]
+            else:
+                ret.append(hook)
+            if isinstance(hook, hooks.LRScheduler):
+                ret += [CountBrokenImages(self.last_batch), UpdateEMA(self.ema, net) if self.ema else None]
+        return ret
+
+    def build_writers(self):
+        return build_writers(self.cfg.OUTPUT_DIR, self.max_iter)
+
+    def train(self):
+        try:
+            return super().train()
+        except StopTraining as stop:
+            logger.info("Stopped at iteration %d: %s", self.iter, stop)
+            if self.iter > self.start_iter:
+                self._last_eval_results.update(self._test_with_TTA_if_enabled())
+            return getattr(self, "_last_eval_results", None)
+
+    @property
+    def evaluated_model(self) -> nn.Module:
+        """The model, or its average."""
+        return self.model if self.ema is None else self.ema.module
+
+    def evaluate(self) -> OrderedDict:
+        """Test :attr:`evaluated_model`; at the end of the training with test-time augmentation too, if it is on."""
+        self._last_eval_results = self.test(self.cfg, self.evaluated_model)
+        if self.iter >= self.max_iter:
+            self._last_eval_results.update(self._test_with_TTA_if_enabled())
+        return self._last_eval_results
+
+    def _test_with_TTA_if_enabled(self) -> OrderedDict:
+        return self.test_with_TTA(self.cfg, self.evaluated_model) if self.cfg.TEST.AUG.ENABLED else OrderedDict()
 
     def state_dict(self):
-        return to_plain(super().state_dict())
+        return {**to_plain(super().state_dict()), "seed": self.cfg.SEED}
+
+    def load_state_dict(self, state_dict):
+        seed = state_dict.get("seed")
+        if self._seed_is_drawn and seed is not None:  # the data's order goes on
+            self.cfg = self.cfg.clone()
+            self.cfg.defrost()
+            self.cfg.SEED = seed
+            self.cfg.freeze()
+            self._trainer.reset_data_loader(lambda: self.build_train_loader(self.cfg))
+            for hook in self._hooks:
+                if isinstance(hook, SeedIterations):
+                    hook.seed = seed
+        scaler, inner = getattr(self._trainer, "grad_scaler", None), state_dict["_trainer"]
+        if scaler is not None and not inner.get("grad_scaler"):  # of a run in float32 or bfloat16
+            state_dict = {**state_dict, "_trainer": {**inner, "grad_scaler": scaler.state_dict()}}
+        super().load_state_dict(state_dict)
 
     @classmethod
     def build_train_loader(cls, cfg):
@@ -117,7 +188,8 @@ class Trainer(DefaultTrainer):
         COCO's AP of boxes (and masks), the attributes, and the styles of a model that predicts them.
 
         Args:
-            model: lets the attributes be scored on ground-truth boxes too.
+            model: lets the attributes be scored on ground-truth boxes too; the thresholds of its calibration, if it
+                has one, take the place of ``TEST.ATTRIBUTES.SCORE_THRESHOLD``.
 
         Raises:
             ValueError: the dataset is not one of ours.
@@ -133,11 +205,12 @@ class Trainer(DefaultTrainer):
             coco_json_file(dataset_name)
         comm.synchronize()
         coco_json_file(dataset_name)  # written by now: the other processes only note its place
+        calibration = getattr(attribute_head(model), "calibration", None)
         tasks = ("bbox", "segm") if cfg.MODEL.MASK_ON else ("bbox",)
         attributes = AttributeEvaluator(
             dataset_name,
             schema=metadata.attribute_schema.subset(cfg.MODEL.ROI_ATTRIBUTE_HEAD.GROUPS),
-            threshold=cfg.TEST.ATTRIBUTES.SCORE_THRESHOLD,
+            threshold=cfg.TEST.ATTRIBUTES.SCORE_THRESHOLD if calibration is None else dict(calibration.thresholds),
             iou_threshold=cfg.TEST.ATTRIBUTES.IOU_THRESHOLD,
             model=model if cfg.TEST.ATTRIBUTES.ON_GT_BOXES else None,
             output_dir=output_folder,
@@ -160,3 +233,15 @@ class Trainer(DefaultTrainer):
         if evaluators is None:
             evaluators = [cls.build_evaluator(cfg, name, model=model) for name in cfg.DATASETS.TEST]
         return super().test(cfg, model, evaluators)
+
+    @classmethod
+    def test_with_TTA(cls, cfg, model: nn.Module) -> OrderedDict:
+        """
+        :meth:`test` with test-time augmentation (``TEST.AUG``): boxes and masks of all views, attributes of the plain
+        image. The results' names end in ``_TTA``.
+        """
+        logger.info("Running inference with test-time augmentation ...")
+        folder = os.path.join(cfg.OUTPUT_DIR, "inference_TTA")
+        evaluators = [cls.build_evaluator(cfg, name, os.path.join(folder, name)) for name in cfg.DATASETS.TEST]
+        results = cls.test(cfg, AttributeRCNNWithTTA(cfg, model), evaluators)
+        return OrderedDict((f"{name}_TTA", metrics) for name, metrics in results.items())

@@ -10,7 +10,7 @@ import math
 import os
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -28,9 +28,24 @@ from .image_predictions import ImagePredictions, detections_of, garments_of, sta
 from .prediction_metrics import match_predictions, task_rows
 from .predictions import Predictions, PredictionsInfo, concatenate_predictions
 
-__all__ = ["AttributeEvaluator"]
+__all__ = ["AttributeEvaluator", "GTBoxScores"]
 
 logger = logging.getLogger(__name__)
+
+
+class GTBoxScores(NamedTuple):
+    """
+    The attribute scores of all garments of the images seen, read from their true boxes, by image.
+
+    Attributes:
+        images: int64 (G,), the image's index in the dataset.
+        targets: int8 (G, L).
+        scores: float32 (G, L).
+    """
+
+    images: np.ndarray
+    targets: np.ndarray
+    scores: np.ndarray
 
 
 class AttributeEvaluator(DatasetEvaluator):
@@ -50,6 +65,8 @@ class AttributeEvaluator(DatasetEvaluator):
     Attributes:
         predictions (Predictions | None): on the main process, after :meth:`evaluate`, all that was seen; for
             :func:`evaluate_predictions` and :func:`write_predictions`.
+        gt_box_scores (GTBoxScores | None): what the second task was scored on, before they were rounded to float16; on
+            the main process, after :meth:`evaluate`.
     """
 
     def __init__(
@@ -125,9 +142,10 @@ class AttributeEvaluator(DatasetEvaluator):
         self._keep_masks = keep_masks
         self._hook: Any = None
         self.predictions: Predictions | None = None
+        self.gt_box_scores: GTBoxScores | None = None
 
     def reset(self) -> None:
-        self.predictions = None
+        self.predictions = self.gt_box_scores = None
         self._images: list[ImagePredictions] = []
         self._scores_on_gt: list[np.ndarray] = []  # float32 (G, L) of a batch
         self._forget_features()
@@ -166,7 +184,7 @@ class AttributeEvaluator(DatasetEvaluator):
         mine = stack_images(images, self._info)
         if self._gt_boxes_on:
             blank = np.zeros((0, self._schema.num_labels), dtype=np.float32)
-            mine.gt_attributes = np.concatenate([blank, *on_gt]).astype(np.float16)
+            mine.gt_attributes = np.concatenate([blank, *on_gt])
         gathered = [mine]
         if self._distributed:
             comm.synchronize()
@@ -174,6 +192,10 @@ class AttributeEvaluator(DatasetEvaluator):
             if not comm.is_main_process():
                 return OrderedDict()
         predictions = self.predictions = concatenate_predictions(gathered)
+        if predictions.gt_attributes is not None:
+            images = predictions.image_indices[predictions.gt_images]
+            self.gt_box_scores = GTBoxScores(images, predictions.gt_targets, predictions.gt_attributes)
+            predictions.gt_attributes = predictions.gt_attributes.astype(np.float16)
         results: OrderedDict[str, dict[str, float]] = OrderedDict()
         matches = match_predictions(predictions, self._info.iou_threshold)
         loosely = match_predictions(predictions, self._info.iou_threshold, class_agnostic=True)

@@ -17,9 +17,11 @@ import numpy as np
 
 from ..schema import UNKNOWN, AttributeSchema
 from .attribute_metrics import threshold_row
+from .bootstrap_ap import bootstrap_box_ap
+from .group_metrics import in_top_k
 from .label_frequency import BANDS
 from .per_label import LabelTable, single_answers
-from .prediction_metrics import Evaluation, task_rows
+from .prediction_metrics import Evaluation, style_tasks, task_rows
 from .predictions import Predictions
 from .ranking import falling_order
 
@@ -49,9 +51,10 @@ def bootstrap_metrics(
     predictions: Predictions, evaluation: Evaluation, replicates: int, seed: int = 0
 ) -> dict[str, np.ndarray]:
     """
-    The headline numbers of every replicate: of each attribute task ``recall``, of each group ``accuracy``,
+    The headline numbers of every replicate: ``bbox/AP``, ``AP50`` and ``AP75`` (:func:`bootstrap_box_ap`), where they
+    were evaluated; of each attribute task ``recall``, of each group ``accuracy``,
     ``balanced_accuracy`` (single), ``micro_f1``, ``mAP`` (multi) and ``macro_f1``, their ``mean/...``, and
-    ``head/f1``, ``mid/f1``, ``tail/f1`` where the bands are known.
+    ``head/f1``, ``mid/f1``, ``tail/f1`` where the bands are known; of the styles ``top1``, ``top3`` and ``macro_f1``.
 
     Args:
         predictions: what was evaluated.
@@ -64,7 +67,7 @@ def bootstrap_metrics(
     """
     copies = image_copies(predictions.num_images, replicates, seed)
     garments = _sums_over_images(np.diff(predictions.gt_offsets)[:, None], copies)[0]
-    samples: dict[str, np.ndarray] = {}
+    samples = bootstrap_box_ap(predictions, copies) if "bbox" in evaluation.metrics else {}
     for task, table in evaluation.tables.items():
         rows, scores, targets = task_rows(predictions, task, evaluation.matches)
         images = predictions.gt_images[rows]
@@ -73,12 +76,27 @@ def bootstrap_metrics(
             matched = np.bincount(images, minlength=predictions.num_images)
             found["recall"] = _ratio(_sums_over_images(matched[:, None], copies)[0], garments)
         samples.update((f"{task}/{name}", 100 * values) for name, values in found.items())
+    for task, scores, styles in style_tasks(predictions):
+        found = _style_metrics(scores, styles, copies)
+        samples.update((f"{task}/{name}", 100 * values) for name, values in found.items())
     return samples
 
 
-def confidence_intervals(samples: Mapping[str, np.ndarray], confidence: float = 0.95) -> dict[str, tuple[float, float]]:
+def confidence_intervals(
+    samples: Mapping[str, np.ndarray], values: Mapping[str, float], confidence: float = 0.95
+) -> dict[str, tuple[float, float]]:
     """
-    The percentile interval of each metric: (NaN, NaN) where less than half of the replicates have a value.
+    The percentiles of the replicates, moved so that their median lies on the value: drawn twice, the few images of a
+    rare label make it easier, so that replicates of mean AP and macro-F1 lean to one side.
+
+    Args:
+        samples: of :func:`bootstrap_metrics`.
+        values: flat name -> the metric itself, percent.
+        confidence: share of the replicates inside.
+
+    Returns:
+        dict: flat name -> low and high end, within 0 and 100; NaN where the value is, or where less than half of the
+        replicates have one.
 
     Raises:
         ValueError: the confidence is not between 0 and 1.
@@ -87,13 +105,13 @@ def confidence_intervals(samples: Mapping[str, np.ndarray], confidence: float = 
         raise ValueError(f"confidence={confidence}: it must be between 0 and 1")
     tails = 100 * (1 - confidence) / 2
     intervals = {}
-    for name, values in samples.items():
-        kept = values[~np.isnan(values)]
-        if 2 * len(kept) < len(values) or not len(kept):
+    for name, replicates in samples.items():
+        kept, value = replicates[~np.isnan(replicates)], values.get(name, math.nan)
+        if not len(kept) or 2 * len(kept) < len(replicates) or math.isnan(value):
             intervals[name] = (math.nan, math.nan)
-        else:
-            low, high = np.percentile(kept, [tails, 100 - tails])
-            intervals[name] = (float(low), float(high))
+            continue
+        low, middle, high = np.percentile(kept, [tails, 50, 100 - tails])
+        intervals[name] = (max(value + float(low - middle), 0.0), min(value + float(high - middle), 100.0))
     return intervals
 
 
@@ -152,6 +170,22 @@ def _label_metrics(
     found.update((f"mean/{name}", _mean(np.stack(values))) for name, values in means.items())
     if table.bands is not None:
         found.update((f"{band}/f1", _mean(f1_of_labels[table.bands == i])) for i, band in enumerate(BANDS))
+    return found
+
+
+def _style_metrics(scores: np.ndarray, styles: np.ndarray, copies: np.ndarray) -> dict[str, np.ndarray]:
+    """name -> float64 (B,), 0 to 1, of float32 (N, S) scores and int16 (N,) styles."""
+    names = np.arange(scores.shape[1])
+    known = np.flatnonzero(styles >= 0)
+    targets = np.where(styles[:, None] < 0, UNKNOWN, styles[:, None] == names).astype(np.int8)
+    values = np.nan_to_num(scores)
+    support, answered, right = _counts(values, targets, np.arange(len(styles)), copies, None)
+    found = {"top1": _ratio(right.sum(axis=0), support.sum(axis=0))}
+    hits = np.zeros((len(styles), 1), dtype=np.uint8)
+    if len(known):
+        hits[known, 0] = in_top_k(values[known], styles[known].astype(np.int64), 3)
+    found["top3"] = _ratio(_sums_over_images(hits, copies)[0], support.sum(axis=0))
+    found["macro_f1"] = _mean(_ratio(2 * right, np.where(support > 0, support + answered, 0)))
     return found
 
 

@@ -24,10 +24,19 @@ RECALLS = (50, 80)  # percent, at which the precision of multi-label groups is r
 _TOP = 3
 
 
+def in_top_k(scores: np.ndarray, truth: np.ndarray, k: int) -> np.ndarray:
+    """
+    bool (N,): whether the true label, int64 (N,), is among the k best of float (N, K) scores; of equal scores the first
+    label ranks higher, and a row that is all 0 has no answer, which is wrong.
+    """
+    own = np.take_along_axis(scores, truth[:, None], axis=1)
+    ahead = (scores > own) | ((scores == own) & (np.arange(scores.shape[1]) < truth[:, None]))
+    return (ahead.sum(axis=1) < k) & scores.any(axis=1)
+
+
 def top_k_accuracy(scores: np.ndarray, targets: np.ndarray, k: int) -> float:
     """
-    Share of the known rows whose label is among the k best; of equal scores the first label ranks higher, and a row
-    that is all 0 has no answer, which is wrong.
+    Share of the known rows whose label is among the k best; see :func:`in_top_k`.
 
     Args:
         scores, targets: float (N, K), int8 (N, K) of a single-label group.
@@ -38,10 +47,7 @@ def top_k_accuracy(scores: np.ndarray, targets: np.ndarray, k: int) -> float:
     known = (targets != UNKNOWN).all(axis=1)
     if not known.any():
         return math.nan
-    scores, truth = scores[known], targets[known].argmax(axis=1)[:, None]
-    own = np.take_along_axis(scores, truth, axis=1)
-    ahead = (scores > own) | ((scores == own) & (np.arange(scores.shape[1]) < truth))
-    return float(((ahead.sum(axis=1) < k) & scores.any(axis=1)).mean())
+    return float(in_top_k(scores[known], targets[known].argmax(axis=1), k).mean())
 
 
 def detailed_metrics(

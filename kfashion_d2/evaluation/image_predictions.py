@@ -97,7 +97,7 @@ def detections_of(output: dict[str, Any], attributes: np.ndarray, *, keep_masks:
     }
     for name in _STYLES.values():
         if name in output:
-            detections[name] = output[name].detach().float().cpu().numpy().astype(np.float16)
+            detections[name] = output[name].detach().float().cpu().numpy()
     if keep_masks and instances.has("pred_masks"):
         masks = instances.pred_masks.cpu().numpy().astype(np.uint8)
         detections["det_masks"] = [mask_util.encode(np.asfortranarray(mask))["counts"] for mask in masks]
@@ -132,7 +132,7 @@ def stack_images(images: Sequence[ImagePredictions], info: PredictionsInfo) -> P
         arrays[name] = np.array([i[name] for i in images], dtype=_TYPES.get(name, np.int16))
     for name in _STYLES.values():
         if not images or all(name in i for i in images):
-            none = np.zeros((0, len(info.schema.styles)), dtype=np.float16)
+            none = np.zeros((0, len(info.schema.styles)), dtype=np.float32)
             arrays[name] = np.concatenate([none, *(i[name][None] for i in images)])
     for name in ("det_masks", "gt_masks"):
         if not images or all(name in i for i in images):

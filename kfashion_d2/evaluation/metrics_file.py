@@ -27,12 +27,14 @@ def metrics_document(
     evaluation: Evaluation,
     intervals: Mapping[str, tuple[float, float]] | None = None,
     bootstrap: Mapping[str, Any] | None = None,
+    errors: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """
     Args:
         predictions, evaluation: what was evaluated, and how.
         intervals: flat name -> the low and high end of its confidence interval.
         bootstrap: how they were made; plain values.
+        errors: of :func:`error_summary`.
 
     Returns:
         dict: the file's content, with NaN where there is nothing to measure.
@@ -56,6 +58,7 @@ def metrics_document(
         "support": {
             name.removesuffix("/support"): int(value) for name, value in flat.items() if name.endswith("/support")
         },
+        "errors": None if errors is None else dict(errors),
         "labels": {task: table.rows() for task, table in evaluation.tables.items()},
     }
 
@@ -69,7 +72,9 @@ def _without_nan(value: Any) -> Any:
 
 
 def write_metrics(document: Mapping[str, Any], path: str | Path) -> None:
-    """Write a :func:`metrics_document`; NaN becomes null. The file takes its name when it is complete."""
+    """
+    Write a :func:`metrics_document`, or other numbers; NaN becomes null. The file takes its name when it is complete.
+    """
     path = Path(path)
     text = json.dumps(_without_nan(document), indent=1, ensure_ascii=False, allow_nan=False)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")

@@ -28,6 +28,12 @@ HEADLINE = {
     "tail/f1": "F1, tail",
 }
 
+# Of tasks with many rows those for a terminal.
+_SHOWN = {
+    "iou_f1": ("AP", "AP_IOU50", "AP_F150", "AP_IOU50_F150", "AP_IOU75_F175"),
+    "iou_f1_chance": ("nothing/F1", "all_wrong/F1", "commonest/F1"),
+}
+
 
 def headline_table(document: Mapping[str, Any]) -> str:
     """
@@ -43,13 +49,16 @@ def headline_table(document: Mapping[str, Any]) -> str:
         cells = [_cell(f"{task}/{name}", metrics, intervals) for task in tasks]
         if any(cells):
             rows.append([title, *cells])
-    text = tabulate(rows, headers=["percent", *(ATTRIBUTE_TASKS[task] for task in tasks)], tablefmt="simple")
-    others = sorted({name.partition("/")[0] for name in metrics} - set(ATTRIBUTE_TASKS))
-    for task in others:
-        names = [name for name in metrics if name.startswith(f"{task}/") and "-" not in name]
-        row = [_cell(name, metrics, intervals) or "-" for name in names]
-        headers = [task, *(name.partition("/")[2] for name in names)]
-        text += "\n\n" + tabulate([["", *row]], headers=headers, tablefmt="simple", disable_numparse=True)
+    headers = ["percent", *(ATTRIBUTE_TASKS[task] for task in tasks)]
+    text = tabulate(rows, headers=headers, tablefmt="simple", disable_numparse=True)
+    tables: dict[tuple[str, ...], list[list[str]]] = {}  # tasks of the same metrics share one
+    for task in sorted({name.partition("/")[0] for name in metrics} - set(ATTRIBUTE_TASKS)):
+        names = [name.partition("/")[2] for name in metrics if name.startswith(f"{task}/") and "-" not in name]
+        names = [name for name in names if name in _SHOWN.get(task, names)]
+        row = [_cell(f"{task}/{name}", metrics, intervals) or "-" for name in names]
+        tables.setdefault(tuple(names), []).append([task.replace("_", " "), *row])
+    for names, rows in tables.items():
+        text += "\n\n" + tabulate(rows, headers=["", *names], tablefmt="simple", disable_numparse=True)
     return text
 
 
@@ -64,5 +73,26 @@ def _cell(name: str, metrics: Mapping[str, float], intervals: Mapping[str, Any])
 def evaluation_table(
     document: Mapping[str, Any], evaluation: Evaluation, schema: AttributeSchema, language: str = "en"
 ) -> str:
-    """The headline, then the groups one by one on detections and, where they were read, on ground-truth boxes."""
-    return headline_table(document) + "\n\n" + attribute_table(evaluation.metrics, schema, language)
+    """
+    The headline, what the errors cost, then the groups one by one on detections and, where they were read, on
+    ground-truth boxes.
+    """
+    parts = [headline_table(document), attribute_table(evaluation.metrics, schema, language)]
+    if document["errors"] is not None:
+        parts.insert(1, _error_table(document["errors"]))
+    return "\n\n".join(parts)
+
+
+def _error_table(errors: Mapping[str, Any]) -> str:
+    """What a kind of error costs, and how often it occurs among detections and garments."""
+    lost, counts = errors["points_lost"], errors["garments"]
+    rows = [
+        [kind, f"{gain:+.1f}", errors["detections"].get(kind), counts.get(kind)]
+        for kind, gain in lost.items()
+        if kind != "AP"
+    ]
+    total = sum(counts.values()) - counts["unknown class"]
+    rows += [[kind, "", errors["detections"].get(kind), counts[kind]] for kind in ("wrong attributes", "right")]
+    least = errors["score_threshold"]
+    header = [f"AP50 {lost['AP']:.1f}, if repaired", "AP50", f"detections from {least}", f"of {total} garments"]
+    return tabulate(rows, headers=header, tablefmt="simple", missingval="", disable_numparse=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,9 +11,11 @@ import numpy as np
 from .group_metrics import detailed_metrics
 from .matching import match_images
 from .per_label import LabelTable
+from .prediction_ap import coco_metrics, iou_f1_metrics
 from .predictions import Predictions
+from .style_metrics import evaluate_styles
 
-__all__ = ["ATTRIBUTE_TASKS", "Evaluation", "evaluate_predictions", "match_predictions", "task_rows"]
+__all__ = ["ATTRIBUTE_TASKS", "Evaluation", "evaluate_predictions", "match_predictions", "style_tasks", "task_rows"]
 
 # The settings in which attributes are scored -> their titles.
 ATTRIBUTE_TASKS = {
@@ -81,17 +83,23 @@ def task_rows(
     return garments, predictions.det_attributes[matches[task][garments]], predictions.gt_targets[garments]
 
 
-def evaluate_predictions(predictions: Predictions, *, iou_threshold: float | None = None) -> Evaluation:
+def evaluate_predictions(
+    predictions: Predictions, *, iou_threshold: float | None = None, coco: bool = True
+) -> Evaluation:
     """
-    Attributes in every setting, with the thresholds and the training counts of ``predictions.info``:
+    COCO's AP (:func:`coco_metrics`), AP at IoU and F1 (:func:`iou_f1_metrics`), and attributes in every setting, with
+    the thresholds and the training counts of ``predictions.info``:
 
     - "attributes": of garments that a detection of their class found (:func:`match_images`), with ``garments`` (all),
       ``matched`` and ``recall`` (percent) beside the metrics of :func:`detailed_metrics`;
     - "attributes_class_agnostic": the same whatever the detection's class is;
     - "attributes_gt_boxes": of all garments, read from their true boxes, where that was asked for.
 
+    "style" and "sub_style" of a model that predicts them: see :func:`evaluate_styles`.
+
     Args:
         iou_threshold: of a match; None: that of ``predictions.info``.
+        coco: with both APs, which take most of the time.
 
     Raises:
         ValueError: the threshold is not in (0, 1].
@@ -103,6 +111,8 @@ def evaluate_predictions(predictions: Predictions, *, iou_threshold: float | Non
         "attributes_class_agnostic": match_predictions(predictions, iou_threshold, class_agnostic=True),
     }
     metrics: dict[str, dict[str, float]] = {}
+    if coco and info.class_names:
+        metrics = {**coco_metrics(predictions), **iou_f1_metrics(predictions)}
     tables: dict[str, LabelTable] = {}
     for task in ATTRIBUTE_TASKS:
         if task == "attributes_gt_boxes" and predictions.gt_attributes is None:
@@ -116,4 +126,17 @@ def evaluate_predictions(predictions: Predictions, *, iou_threshold: float | Non
                 matched=float(matched),
                 recall=100 * matched / num_garments if num_garments else math.nan,
             )
+    for task, scores, styles in style_tasks(predictions):
+        metrics[task] = evaluate_styles(scores, styles, info.schema.styles.labels)
     return Evaluation(metrics, tables, matches, iou_threshold)
+
+
+def style_tasks(predictions: Predictions) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """ "style" and "sub_style" where they are predicted, each with float32 (N, S) scores and int16 (N,) styles."""
+    p = predictions
+    for task, scores, styles in (
+        ("style", p.style_scores, p.styles),
+        ("sub_style", p.sub_style_scores, p.sub_styles),
+    ):
+        if scores is not None:
+            yield task, scores, styles

@@ -63,7 +63,7 @@ class Predictions:
         image_indices: int64 (N,), places in the dataset, ascending.
         heights, widths: int32 (N,), pixels of the original image.
         styles, sub_styles: int16 (N,), the image's style and sub-style, -1 unknown.
-        style_scores, sub_style_scores: float16 (N, S); None of a model that predicts none.
+        style_scores, sub_style_scores: float32 (N, S); None of a model that predicts none.
         det_offsets: int64 (N + 1,).
         det_boxes: float32 (D, 4), XYXY pixels of the original image.
         det_scores: float32 (D,).

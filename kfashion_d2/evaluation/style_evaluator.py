@@ -5,9 +5,7 @@ from __future__ import annotations
 from .. import _needs_detectron2  # noqa: F401  # isort: skip
 
 import itertools
-import json
 import logging
-import math
 import os
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -18,6 +16,7 @@ from detectron2.utils import comm
 from detectron2.utils.file_io import PathManager
 
 from ..schema import UNKNOWN, AttributeSchema
+from .metrics_file import write_metrics
 from .style_metrics import evaluate_styles, style_table
 
 __all__ = ["StyleEvaluator"]
@@ -114,17 +113,8 @@ class StyleEvaluator(DatasetEvaluator):
             + style_table(results, self._schema)
         )
         if self._output_dir:
-            self._write(results)
+            PathManager.mkdirs(self._output_dir)
+            path = os.path.join(self._output_dir, "style_metrics.json")
+            write_metrics({"dataset": self._dataset_name, **results}, path)
+            logger.info(f"Wrote {path}")
         return results
-
-    def _write(self, results: OrderedDict[str, dict[str, float]]) -> None:
-        PathManager.mkdirs(self._output_dir)
-        path = os.path.join(self._output_dir, "style_metrics.json")
-        # JSON has no NaN: what could not be measured is null.
-        plain = {
-            task: {name: None if math.isnan(value) else value for name, value in metrics.items()}
-            for task, metrics in results.items()
-        }
-        with PathManager.open(path, "w") as file:
-            json.dump({"dataset": self._dataset_name, **plain}, file, indent=2, allow_nan=False)
-        logger.info(f"Wrote {path}")

@@ -61,7 +61,7 @@ def make_predictions(
 
     known = rng.random(total) > (0 if classes == "part" else 0.05)
     with_styles = rng.integers(-1, len(schema.styles), num_images)
-    style_scores = rng.dirichlet(np.full(len(schema.styles), 0.1), num_images).astype(np.float16) if styles else None
+    style_scores = rng.dirichlet(np.full(len(schema.styles), 0.1), num_images).astype(np.float32) if styles else None
     counts = np.stack([(targets == 1).sum(axis=0), (targets >= 0).sum(axis=0)])
     areas = (gt_boxes_array[:, 2] - gt_boxes_array[:, 0]) * (gt_boxes_array[:, 3] - gt_boxes_array[:, 1])
     return Predictions(

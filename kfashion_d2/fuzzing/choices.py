@@ -121,7 +121,7 @@ def mutate(base: Any, choices: Choices) -> Any:
         parent, key = _at(obj, path[:-1]), path[-1]
         action = choices.below(5)
         if action == 0:
-            parent[key] = copy.copy(choices.pick(VALUES))
+            parent[key] = _copied(choices.pick(VALUES))
         elif action == 1:
             del parent[key]
         elif action == 2:

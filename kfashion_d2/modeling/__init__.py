@@ -43,7 +43,7 @@ __getattr__, __dir__ = lazy_exports(
 
 # Importing the package registers its models. Without Detectron2 the losses still import: they need torch alone.
 try:
-    from . import attribute_rcnn, backbone, kcoord_head, roi_heads, vitdet  # noqa: F401
+    from . import attribute_rcnn, backbone, kcoord_head, roi_heads, torchvision_anchors, vitdet  # noqa: F401
 except ImportError as error:
     if "detectron2" not in (error.name or str(error)):
         raise

@@ -9,6 +9,7 @@ from __future__ import annotations
 from .. import _needs_detectron2  # noqa: F401  # isort: skip
 
 import math
+from collections.abc import Sequence
 
 import torch
 from detectron2.config import configurable
@@ -49,23 +50,38 @@ def attribute_probabilities(logits: Tensor, schema: AttributeSchema) -> Tensor:
 
 
 @torch.no_grad()
-def log_accuracy(logits: Tensor, targets: Tensor, schema: AttributeSchema) -> None:
+def log_groups(logits: Tensor, targets: Tensor, schema: AttributeSchema, losses: Sequence[Tensor]) -> None:
     """
-    Put every group's accuracy on the batch's foreground into the event storage, as ``attribute/<group>_accuracy``:
-    of known rows for single-label groups, of known entries (score 0.5) for multi-label ones. Groups of which nothing
-    is known are left out.
+    Put what a batch of rows tells of every group into the event storage:
+
+    - ``attribute/<group>_known``: rows of which something of the group is known;
+    - ``attribute/<group>_loss``: its loss, before any weight;
+    - ``attribute/<group>_accuracy``: of known rows for single-label groups, of known entries (score 0.5) for
+      multi-label ones.
+
+    The last two are left out where nothing is known. All of them cross from the device at once.
+
+    Args:
+        losses: a float scalar for each group, in the schema's order.
     """
-    storage = get_event_storage()
-    for group in schema.groups:
+    facts = []
+    for group, loss in zip(schema.groups, losses, strict=True):
         columns = schema.slice(group.name)
-        known = targets[:, columns] >= 0
+        x, t = logits[:, columns], targets[:, columns]
         if group.is_single:
-            rows = known_rows(targets[:, columns])
-            right = logits[rows, columns].argmax(dim=1) == targets[rows, columns].argmax(dim=1)
+            known = known_rows(t)
+            right = (x.argmax(dim=1) == t.argmax(dim=1)) & known
         else:
-            right = ((logits[:, columns] > 0) == (targets[:, columns] == 1))[known]
-        if right.numel():
-            storage.put_scalar(f"attribute/{group.name}_accuracy", right.float().mean().item())
+            known = t >= 0
+            right = ((x > 0) == (t == 1)) & known
+        rows = known if group.is_single else known.any(dim=1)
+        facts.append(torch.stack([rows.sum().float(), known.sum().float(), right.sum().float(), loss.float()]))
+    storage = get_event_storage()
+    for group, (rows, known, right, loss) in zip(schema.groups, torch.stack(facts).tolist(), strict=True):
+        storage.put_scalar(f"attribute/{group.name}_known", rows)
+        if rows:
+            storage.put_scalar(f"attribute/{group.name}_loss", loss)
+            storage.put_scalar(f"attribute/{group.name}_accuracy", right / known)
 
 
 @ROI_ATTRIBUTE_HEAD_REGISTRY.register()
@@ -82,9 +98,12 @@ class AttributeHead(nn.Module):
 
     Attributes:
         trains_on_background (bool): whether it is to be given all sampled proposals, not the foreground alone.
+        calibration (Calibration | None): what its scores pass in test; :class:`KFashionCheckpointer` sets it. No part
+            of the state dict: it is of these weights, and the first step of training ends it.
     """
 
     trains_on_background = False
+    calibration = None
 
     @configurable
     def __init__(
@@ -193,9 +212,14 @@ class AttributeHead(nn.Module):
         classes, parts = self._classes_and_parts(instances)
         logits = self.layers(x, classes)
         if self.training:
+            self.calibration = None
             return {"loss_attribute": self.losses(logits, parts, instances) * self.loss_weight}
         scores = self.scores(logits, parts)
-        for image, row in zip(instances, scores.split([len(i) for i in instances]), strict=True):
+        if self.calibration is not None:
+            scores = self.calibration.apply(scores)
+        # A traced graph must not remember how many garments its one picture had.
+        rows = [scores] if len(instances) == 1 else scores.split([len(i) for i in instances])
+        for image, row in zip(instances, rows, strict=True):
             image.pred_attributes = row
         return instances
 
@@ -220,9 +244,11 @@ class AttributeHead(nn.Module):
     def losses(self, logits: Tensor, parts: Tensor, instances: list[Instances]) -> Tensor:
         """The loss of float (R, L) logits, a scalar."""
         targets = self.targets(instances)
-        log_accuracy(logits, targets, self.schema)
         prior = None if self.prior is None else self.prior.labels()
-        return self.criterion(logits, targets, prior, self.possible[parts] if self.mask_impossible else None)
+        allowed = self.possible[parts] if self.mask_impossible else None
+        losses = self.criterion.group_losses(logits, targets, prior, allowed)
+        log_groups(logits, targets, self.schema, list(losses.values()))
+        return self.criterion.balance(losses, targets)
 
     def scores(self, logits: Tensor, parts: Tensor) -> Tensor:
         """float (R, L): `pred_attributes`; groups that do not apply to the garment's part are 0."""

@@ -113,7 +113,11 @@ class AttributeCriterion(nn.Module):
         self, logits: Tensor, targets: Tensor, prior: Tensor | None = None, allowed: Tensor | None = None
     ) -> Tensor:
         """The weighted sum of :meth:`group_losses`, a float scalar."""
-        losses = torch.stack(list(self.group_losses(logits, targets, prior, allowed).values()))
+        return self.balance(self.group_losses(logits, targets, prior, allowed), targets)
+
+    def balance(self, group_losses: dict[str, Tensor], targets: Tensor) -> Tensor:
+        """The weighted sum of what :meth:`group_losses` gave for int8 (R, L) targets."""
+        losses = torch.stack(list(group_losses.values()))
         losses = losses * losses.new_tensor(self.group_weights)
         if self.log_variances is None:
             return losses.sum()

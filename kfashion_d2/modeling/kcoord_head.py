@@ -13,7 +13,7 @@ from detectron2.structures import Instances
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .attribute_head import ROI_ATTRIBUTE_HEAD_REGISTRY, AttributeHead, log_accuracy
+from .attribute_head import ROI_ATTRIBUTE_HEAD_REGISTRY, AttributeHead, log_groups
 
 __all__ = ["KCoordAttributeHead"]
 
@@ -52,7 +52,6 @@ class KCoordAttributeHead(AttributeHead):
 
     def losses(self, logits: Tensor, parts: Tensor, instances: list[Instances]) -> Tensor:
         targets = self.targets(instances)
-        log_accuracy(self._to_schema(logits), targets, self.schema)
         losses = []
         for group, (columns, outputs, _) in zip(self.schema.groups, self.places, strict=True):
             x, labels = logits[:, outputs].float(), (targets[:, columns] == 1).float()
@@ -61,6 +60,7 @@ class KCoordAttributeHead(AttributeHead):
                 losses.append(F.cross_entropy(x, hot.argmax(dim=1), reduction="sum") / max(len(x), 1))
             else:
                 losses.append(F.binary_cross_entropy_with_logits(x, hot, reduction="sum") / max(x.numel(), 1))
+        log_groups(self._to_schema(logits), targets, self.schema, losses)
         return torch.stack(losses).mean()
 
     def scores(self, logits: Tensor, parts: Tensor) -> Tensor:
@@ -72,7 +72,7 @@ class KCoordAttributeHead(AttributeHead):
 
     def _to_schema(self, outputs: Tensor) -> Tensor:
         """float (R, M) to float (R, L)."""
-        rows = outputs.new_zeros((len(outputs), self.schema.num_labels))
+        rows = outputs.new_zeros((outputs.shape[0], self.schema.num_labels))  # len() would stay in a traced graph
         for columns, places, none in self.places:
             rows[:, columns] = outputs[:, places][:, 1:]
             if none is not None:

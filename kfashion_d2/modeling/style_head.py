@@ -35,9 +35,10 @@ def pool_images(features: Tensor, image_sizes: Sequence[Sequence[int]], stride: 
     Returns:
         float (N, C).
     """
+    # Rounded up without negative numbers, which ONNX divides differently.
     return torch.stack(
         [
-            x[:, : -(-height // stride), : -(-width // stride)].mean(dim=(1, 2))
+            x[:, : (height + stride - 1) // stride, : (width + stride - 1) // stride].mean(dim=(1, 2))
             for x, (height, width) in zip(features, image_sizes, strict=True)
         ]
     )
@@ -67,7 +68,7 @@ class StyleHead(nn.Module):
         *,
         in_features: Sequence[str],
         num_styles: int,
-        fc_dims: Sequence[int] = (512,),
+        fc_dims: Sequence[int] = (),
         sub_style: bool = True,
         loss_weight: float = 1.0,
         gradient_scale: float = 1.0,

@@ -3,12 +3,13 @@
 from .attribute_schema import CATEGORY_GROUP, CLASS_MODES, AttributeSchema, kfashion_schema
 from .serialization import schema_from_dict, schema_to_dict
 from .text import normalize_text
-from .vocabulary import UNKNOWN, AttributeGroup, Label, LabelIndex
+from .vocabulary import UNKNOWN, UNSURE, AttributeGroup, Label, LabelIndex
 
 __all__ = [
     "CATEGORY_GROUP",
     "CLASS_MODES",
     "UNKNOWN",
+    "UNSURE",
     "AttributeGroup",
     "AttributeSchema",
     "Label",

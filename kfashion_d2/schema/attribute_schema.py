@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from .loading import read_schema_file
-from .vocabulary import UNKNOWN, AttributeGroup, Label, LabelIndex
+from .vocabulary import UNKNOWN, UNSURE, AttributeGroup, Label, LabelIndex
 
 __all__ = ["CLASS_MODES", "AttributeSchema", "kfashion_schema"]
 
@@ -257,13 +257,15 @@ class AttributeSchema:
         Args:
             row: float (L,): one row of ``pred_attributes``.
             threshold: the least score of a multi-label group's label; one number, or one for each group
-                (0.5 where a group is not named).
+                (0.5 where a group is not named). A single-label group that is named is "unsure" where its best
+                label's score is below; one number is for multi-label groups alone.
             top_k: how many labels of a single-label group.
 
         Returns:
             dict: group -> [(label, score), ...], best first: the `top_k` best of a single-label group, all that
-            reach the threshold of a multi-label one. Groups that do not apply (their scores are all 0) are left out,
-            and, of a row that :meth:`encode` made, those that are unknown (-1).
+            reach the threshold of a multi-label one. An unsure group is UNSURE with its best label's score, and
+            behind it the `top_k` best, if more than one is asked for. Groups that do not apply (their scores are all
+            0) are left out, and, of a row that :meth:`encode` made, those that are unknown (-1).
 
         Raises:
             ValueError: `row` has another length than L.
@@ -277,12 +279,21 @@ class AttributeSchema:
             if not columns.any() or (columns < 0).any():
                 continue
             order = np.argsort(-columns, kind="stable")
-            if group.is_single:
+            default = 0.0 if group.is_single else 0.5
+            if isinstance(threshold, Mapping):
+                least = threshold.get(group.name, default)
+            else:
+                least = default if group.is_single else threshold
+            best = columns[order[0]]
+            if not group.is_single:
+                order = order[columns[order] >= least]
+            elif best >= least or top_k > 1:
                 order = order[:top_k]
             else:
-                least = threshold.get(group.name, 0.5) if isinstance(threshold, Mapping) else threshold
-                order = order[columns[order] >= least]
-            result[group.name] = [(group.labels[i], float(columns[i])) for i in order]
+                order = order[:0]
+            answers = [(group.labels[i], float(columns[i])) for i in order]
+            unsure = [(UNSURE, float(best))] if group.is_single and best < least else []
+            result[group.name] = unsure + answers
         return result
 
 

@@ -40,6 +40,10 @@ class Label(str):
         return self.korean if language == "ko" else str(self)
 
 
+# The answer of a single-label group whose best score stays below its threshold; no schema has such a label.
+UNSURE = Label("unsure", "불확실")
+
+
 class LabelIndex:
     """Labels in their order, and every accepted Korean spelling of them."""
 
@@ -51,9 +55,13 @@ class LabelIndex:
             where: what to name in an error.
 
         Raises:
-            ValueError: a name stands twice, or an alias leads nowhere or already means another label.
+            ValueError: a name stands twice or is "unsure", or an alias leads nowhere or already means another label.
         """
         self.labels = tuple(labels)
+        if UNSURE in self.labels:
+            raise ValueError(
+                f"{where}: {UNSURE.name!r} is what a prediction says that is none of the labels; rename it"
+            )
         self._by_name = {label.name: i for i, label in enumerate(self.labels)}
         self._by_key = {normalize_text(label.korean): i for i, label in enumerate(self.labels)}
         if len(self._by_name) != len(self.labels) or len(self._by_key) != len(self.labels):

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from PIL import Image, ImageDraw
 
-from ..schema import CATEGORY_GROUP, AttributeSchema, Label
+from ..schema import CATEGORY_GROUP, UNSURE, AttributeSchema, Label
 from .fonts import load_font
 from .garment import Garment
 
@@ -74,7 +74,8 @@ def _with_score(text: str, score: float | None) -> str:
 
 def score_pieces(labels: Sequence[tuple[Label, float | None]], language: str) -> tuple[str, ...]:
     """Names with their scores, each but the last with a comma."""
-    names = [_with_score(label.text(language), score) for label, score in labels]
+    # The score beside "unsure" is the best label's.
+    names = [_with_score(label.text(language), None if label == UNSURE else score) for label, score in labels]
     return (*(f"{name}," for name in names[:-1]), *names[-1:])
 
 
@@ -106,7 +107,7 @@ def garment_card(
         nothing = NOTHING[language] if group.absent == "none" else "–"
         pieces = score_pieces(labels, language) or (nothing,)
         none = None if group.none_index is None else group.labels[group.none_index]
-        muted = not labels or labels[0][0] == none
+        muted = not labels or labels[0][0] in (none, UNSURE)
         lines.append(Line(group.text(language), pieces, marks.get(group.name, ""), muted))
     title = _with_score(garment.label.text(language), garment.score)
     return Card(number, color, f"{title} ({note})" if note else title, tuple(lines), marks.get("", ""))

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from ..evaluation import match_detections
-from ..schema import AttributeSchema
+from ..schema import UNSURE, AttributeSchema
 from .cards import Color, Line, draw_panel, draw_tag, garment_card, readable_ink
 from .fonts import load_font, resolve_language
 from .garment import Garment, as_garments
@@ -222,13 +222,16 @@ def agreement(truth: Garment, prediction: Garment, schema: AttributeSchema) -> d
     are found, "partly". A single-label group is right by its best label.
 
     Returns:
-        dict: group -> mark, "" -> that of the class; what the ground truth does not know is left out.
+        dict: group -> mark, "" -> that of the class; what the ground truth does not know is left out, and what the
+        prediction is unsure of.
     """
     marks = {"": "right" if truth.label == prediction.label else "wrong"} if truth.known else {}
     for group in schema.groups:
         if group.name not in truth.attributes or group.name not in prediction.attributes:
             continue
         labels = prediction.attributes[group.name]
+        if labels and labels[0][0] == UNSURE:
+            continue
         said = {label for label, _ in (labels[:1] if group.is_single else labels)}
         true = {label for label, _ in truth.attributes[group.name]}
         marks[group.name] = "right" if said == true else "partly" if said & true else "wrong"

@@ -21,7 +21,8 @@ class Garment:
         label: the class; of a garment of unknown class, "unknown <part>".
         part: English name of the garment's part.
         attributes: group -> [(label, score), ...], best first; score None in ground truth; [] known to have none, or
-            no label reached the threshold. Groups that are unknown or do not apply are left out.
+            no label reached the threshold; UNSURE first of a single-label group that is. Groups that are unknown or do
+            not apply are left out.
         score: of the class; None in ground truth.
         known: whether the class is known.
         polygons: float (P, 2) each, in pixels.

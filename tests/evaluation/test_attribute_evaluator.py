@@ -371,6 +371,10 @@ def test_golden_on_gt_boxes(quartered):
     check_quartered(results)
     assert model.roi_heads.calls == [[2, 0], [1]]
     assert not model.backbone._forward_hooks
+    rows = evaluator.gt_box_scores
+    assert rows.images.tolist() == [0, 0, 2] and rows.scores.dtype == np.float32
+    np.testing.assert_array_equal(evaluator.predictions.gt_attributes, rows.scores.astype(np.float16))
+    np.testing.assert_array_equal(evaluator.predictions.gt_targets, rows.targets)
     # A second round is a new one, and two resets leave one hook.
     evaluator.reset()
     evaluator.reset()

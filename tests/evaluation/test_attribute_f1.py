@@ -2,7 +2,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 
@@ -10,6 +10,7 @@ from kfashion_d2.evaluation.attribute_f1 import F1_TYPES, chance_levels, count_a
 from kfashion_d2.evaluation.object_arrays import pack_attributes, pack_multi_hot
 
 
+@settings(deadline=None)  # scikit-learn is slow now and then
 @given(st.integers(1, 12).flatmap(lambda n: st.tuples(*[st.lists(st.booleans(), min_size=n, max_size=n)] * 2)))
 def test_f1_is_scikit_learns_to_the_bit(pair):
     true, pred = (np.array(x, dtype=int) for x in pair)

@@ -13,7 +13,8 @@ def test_each_replicate_is_the_evaluation_of_its_images(monkeypatch):
     """The slow version: put the drawn images together, copies and all, and evaluate them from the beginning."""
     monkeypatch.setattr("kfashion_d2.evaluation.bootstrap._IMAGES_AT_ONCE", 7)
     monkeypatch.setattr("kfashion_d2.evaluation.bootstrap._REPLICATES_AT_ONCE", 2)
-    predictions = make_predictions(25, detections_per_image=6).with_info(threshold={"print": 0.3})
+    monkeypatch.setattr("kfashion_d2.evaluation.bootstrap_ap._REPLICATES_AT_ONCE", 2)
+    predictions = make_predictions(25, detections_per_image=6, styles=True).with_info(threshold={"print": 0.3})
     samples = bootstrap_metrics(predictions, evaluate_predictions(predictions), 3, seed=5)
     copies = image_copies(25, 3, seed=5)
     assert (copies.sum(axis=0) == 25).all() and copies.max() > 1
@@ -25,6 +26,8 @@ def test_each_replicate_is_the_evaluation_of_its_images(monkeypatch):
     names = {"recall", "fit/accuracy", "fit/balanced_accuracy", "print/micro_f1", "print/mAP", "print/macro_f1"}
     names |= {"mean/accuracy", "mean/macro_f1", "mean/mAP", "mean/micro_f1", "mean/balanced_accuracy", "tail/f1"}
     assert {f"attributes/{name}" for name in names} <= set(samples)
+    assert {"bbox/AP", "bbox/AP50", "bbox/AP75"} <= set(samples) and (predictions.gt_classes < 0).any()
+    assert {"style/top1", "style/top3", "style/macro_f1"} <= set(samples)
     assert "attributes_gt_boxes/head/f1" in samples and "attributes_gt_boxes/recall" not in samples
 
 
@@ -32,8 +35,9 @@ def test_intervals_shrink_with_the_number_of_images_and_hold_the_value():
     widths = []
     for num in (50, 800):
         predictions = make_predictions(num, detections_per_image=4)
-        evaluation = evaluate_predictions(predictions)
-        intervals = confidence_intervals(bootstrap_metrics(predictions, evaluation, 200))
+        evaluation = evaluate_predictions(predictions, coco=False)
+        samples = bootstrap_metrics(predictions, evaluation, 200)
+        intervals = confidence_intervals(samples, flat_metrics(evaluation.metrics))
         low, high = intervals["attributes_gt_boxes/mean/accuracy"]
         assert low < evaluation.metrics["attributes_gt_boxes"]["mean/accuracy"] < high
         widths.append(high - low)
@@ -44,7 +48,7 @@ def test_the_interval_of_a_share_is_the_binomial_one():
     """Recall with one garment an image: its standard error is known."""
     predictions = make_predictions(2000, detections_per_image=3)
     one = predictions.select(np.flatnonzero(np.diff(predictions.gt_offsets) == 1))
-    evaluation = evaluate_predictions(one)
+    evaluation = evaluate_predictions(one, coco=False)
     samples = bootstrap_metrics(one, evaluation, 400)["attributes/recall"]
     share = evaluation.metrics["attributes"]["recall"] / 100
     assert samples.std() == pytest.approx(100 * math.sqrt(share * (1 - share) / one.num_images), rel=0.12)
@@ -52,11 +56,13 @@ def test_the_interval_of_a_share_is_the_binomial_one():
 
 def test_percentiles_by_hand():
     samples = {"a": np.arange(101.0), "b": np.array([math.nan, math.nan, 1.0]), "c": np.array([math.nan, 2.0, 4.0])}
-    intervals = confidence_intervals(samples, 0.9)
-    assert intervals["a"] == pytest.approx((5, 95)) and intervals["c"] == pytest.approx((2.1, 3.9))
+    intervals = confidence_intervals(samples, {"a": 60.0, "b": 1.0, "c": 1.0}, 0.9)
+    assert intervals["a"] == pytest.approx((15, 100))  # 5 to 95, moved by 10, and no more than all
+    assert intervals["c"] == pytest.approx((0.1, 1.9))
     assert all(math.isnan(x) for x in intervals["b"])
+    assert all(math.isnan(x) for x in confidence_intervals({"a": np.ones(3)}, {"a": math.nan})["a"])
     with pytest.raises(ValueError, match="confidence=95"):
-        confidence_intervals(samples, 95)
+        confidence_intervals(samples, {}, 95)
 
 
 def test_no_image_at_all():

@@ -65,6 +65,11 @@ def by_hand():
 def test_golden_in_every_setting():
     evaluation = evaluate_predictions(by_hand())
     metrics = evaluation.metrics
+    # Of top, bottom and outer the first is found, at IoU 1.
+    assert metrics.pop("bbox")["AP"] == pytest.approx(100 / 3)
+    # Its attributes are all right, so it passes every F1 as well.
+    assert metrics.pop("iou_f1")["AP_IOU50_F175"] == pytest.approx(100 / 3)
+    assert 45 < metrics.pop("iou_f1_chance")["all_wrong/F1"] < 50
     assert list(metrics) == ["attributes", "attributes_class_agnostic", "attributes_gt_boxes"]
     assert evaluation.matches["attributes"].tolist() == [0, -1, -1]
     assert evaluation.matches["attributes_class_agnostic"].tolist() == [0, 1, -1]
@@ -74,8 +79,8 @@ def test_golden_in_every_setting():
     assert [m["fit/accuracy"] for m in metrics.values()] == pytest.approx([100, 50, 100])
     assert [m["print/micro_f1"] for m in metrics.values()] == pytest.approx([100, 100, 200 / 3])
     assert gt["fit/support"] == 3 and "recall" not in gt
-    without = evaluate_predictions(replace(by_hand(), gt_attributes=None))
-    assert "attributes_gt_boxes" not in without.metrics
+    without = evaluate_predictions(replace(by_hand(), gt_attributes=None), coco=False)
+    assert list(without.metrics) == ["attributes", "attributes_class_agnostic"]
     assert evaluate_predictions(by_hand(), iou_threshold=0.9).metrics["attributes_class_agnostic"]["matched"] == 1
 
 

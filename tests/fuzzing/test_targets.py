@@ -1,6 +1,7 @@
 """Every target on what hypothesis thinks of; minutes of the same with coverage are tools/fuzz.py's."""
 
 import os
+import random
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -72,10 +73,23 @@ def test_choices():
     assert some.take(9) == b"\5" and not some and some.below(9) == 0 and some.rest() == b""
 
 
+def shape(value):
+    """Of lists within lists, at any depth."""
+    lengths = []
+    while isinstance(value, list):
+        lengths.append(len(value))
+        value = value[0] if value else None
+    return lengths
+
+
 def test_mutations_leave_the_base_alone_and_reach_every_kind():
-    before = repr(base_annotations())
+    *values, deep, deeper = choices.VALUES  # too deep to show
+    before = repr((base_annotations(), values)), shape(deep), shape(deeper)
     seen = {repr(mutate_annotation(Choices(bytes([i % 10, 5, *range(i, i + 60)])))) for i in range(0, 190, 7)}
-    assert len(seen) == 28 and repr(base_annotations()) == before
+    assert len(seen) == 28
+    for seed in range(2000):  # values go into values
+        mutate_annotation(Choices(random.Random(seed).randbytes(40)))
+    assert (repr((base_annotations(), values)), shape(deep), shape(deeper)) == before
 
 
 def test_the_base_archives_are_sound(tmp_path):

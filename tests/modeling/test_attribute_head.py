@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -76,7 +78,7 @@ def test_nothing_known_is_finite_and_reaches_every_parameter(count):
     assert all(p.grad is not None and (p.grad == 0).all() for p in head.parameters())
 
 
-def test_accuracy_counts_known_entries():
+def test_curves_of_every_group_by_hand():
     head = make_head()
     logits = torch.zeros(3, SCHEMA.num_labels)
     logits[:, 1] = 1  # fit: always loose
@@ -88,7 +90,12 @@ def test_accuracy_counts_known_entries():
         latest = {name: value for name, (value, _) in storage.latest().items()}
     assert latest["attribute/fit_accuracy"] == 0.5
     assert latest["attribute/material_accuracy"] == pytest.approx(48 / 50)  # the second row: two of 25 wrong
-    assert "attribute/neckline_accuracy" not in latest
+    assert latest["attribute/fit_known"] == latest["attribute/material_known"] == 2
+    # Logits are 1 at one label and 0 at the six others: right once, wrong once.
+    log_sum = math.log(math.e + 6)
+    assert latest["attribute/fit_loss"] == pytest.approx((log_sum - 1 + log_sum) / 2, rel=1e-5)
+    assert latest["attribute/neckline_known"] == 0
+    assert not {"attribute/neckline_accuracy", "attribute/neckline_loss"} & set(latest)
 
 
 def test_groups_that_do_not_apply_are_zero():

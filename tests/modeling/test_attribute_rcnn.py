@@ -18,7 +18,9 @@ GARMENT = ([10, 10, 60, 100], 0, {"color": 3})
 
 def style_cfg(*opts, head="Standard", masks=False):
     cfg = make_cfg(head, masks)
-    cfg.merge_from_list(["MODEL.META_ARCHITECTURE", "AttributeRCNN", "MODEL.STYLE_HEAD.FC_DIM", 16, *opts])
+    cfg.merge_from_list(
+        ["MODEL.META_ARCHITECTURE", "AttributeRCNN", "MODEL.STYLE_HEAD.NUM_FC", 1, "MODEL.STYLE_HEAD.FC_DIM", 16, *opts]
+    )
     return cfg
 
 

@@ -5,7 +5,7 @@ import unicodedata
 import numpy as np
 import pytest
 
-from kfashion_d2.schema import AttributeSchema, kfashion_schema
+from kfashion_d2.schema import UNSURE, AttributeSchema, Label, LabelIndex, kfashion_schema
 
 SCHEMA = kfashion_schema()
 SIZES = {  # counted by hand in the data's description; a "none" label more where absence can mean none
@@ -113,6 +113,21 @@ def test_decode_orders_and_cuts():
     words = SCHEMA.decode(row, {"material": 0.7}, top_k=2)
     assert words == {"color": [("white", 0.5), ("gray", 0.3)], "material": [("woven", 0.9)]}
     assert words["color"][0][0].korean == "화이트"
+
+
+def test_decode_is_unsure_below_a_single_groups_threshold():
+    row = np.zeros(174)
+    row[[1, 2, 3]] = 0.5, 0.3, 0.2
+    row[SCHEMA.slice("fit").start] = 0.5
+    assert SCHEMA.decode(row, {"color": 0.5, "fit": 0.6}) == {"color": [("white", 0.5)], "fit": [(UNSURE, 0.5)]}
+    assert SCHEMA.decode(row, {"color": 0.51}, top_k=2)["color"] == [(UNSURE, 0.5), ("white", 0.5), ("gray", 0.3)]
+    assert SCHEMA.decode(row, 0.9)["color"] == [("white", 0.5)]  # one number is for multi-label groups
+    assert UNSURE.korean == "불확실"
+
+
+def test_no_label_can_be_called_unsure():
+    with pytest.raises(ValueError, match="rename it"):
+        LabelIndex([Label("red"), Label("unsure")])
 
 
 def test_hash_tells_schemas_apart_and_is_stable():

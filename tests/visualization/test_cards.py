@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kfashion_d2.schema import Label, kfashion_schema
+from kfashion_d2.schema import UNSURE, Label, kfashion_schema
 from kfashion_d2.visualization.cards import arrange_cards, draw_panel, garment_card, place_cards, wrap_pieces
 from kfashion_d2.visualization.garment import Garment
 
@@ -58,6 +58,15 @@ def test_the_text_of_a_card_in_korean():
         "프린트: –",
         "디테일: 없음",
     ]
+
+
+@pytest.mark.parametrize("language, word, navy", [("en", "unsure", "navy"), ("ko", "불확실", "네이비")])
+def test_an_unsure_line_has_no_score_and_is_grey(language, word, navy):
+    """The score that stands beside it is the best label's."""
+    unsure = garment(attributes={"color": [(UNSURE, 0.3)], "sub_color": [(UNSURE, 0.4), (label("color", "navy"), 0.4)]})
+    first, second = garment_card(unsure, SCHEMA, language).lines
+    assert first.pieces == (word,) and first.muted
+    assert second.pieces == (f"{word},", f"{navy} 0.40")
 
 
 def test_ground_truth_has_no_scores():

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kfashion_d2.schema import Label, kfashion_schema
+from kfashion_d2.schema import UNSURE, Label, kfashion_schema
 from kfashion_d2.visualization import cards, contact_sheet, draw_comparison, draw_instances, drawing
 from kfashion_d2.visualization.drawing import COLORS, agreement, place_tags
 from kfashion_d2.visualization.garment import Garment
@@ -179,6 +179,7 @@ def test_agreement():
         name="dress",
         color=labels("color", "navy", "black"),  # the best label counts
         sub_color=labels("sub_color", "white"),
+        fit=[(UNSURE, 0.2)],  # neither right nor wrong
         length=labels("length", "crop"),  # the ground truth does not know
         material=labels("material", "lace", "denim"),
         print=labels("print", "stripe"),

@@ -1,9 +1,17 @@
-"""A converted split in the formats of others, one file a format. Names load on first use."""
+"""A converted split in the formats of others, one file a format; and labels to review. Names load on first use."""
 
 from ..._lazy import lazy_exports
 
 FORMATS = ("coco", "fashionpedia", "yolo", "parquet", "fiftyone")
 
-__all__ = ["FORMATS", "export_coco", "export_fashionpedia", "export_fiftyone", "export_parquet", "export_yolo"]
+__all__ = [
+    "FORMATS",
+    "export_coco",
+    "export_fashionpedia",
+    "export_fiftyone",
+    "export_parquet",
+    "export_suspects",
+    "export_yolo",
+]
 
-__getattr__, __dir__ = lazy_exports(__name__, {f"export_{name}": f".{name}" for name in FORMATS})
+__getattr__, __dir__ = lazy_exports(__name__, {f"export_{name}": f".{name}" for name in (*FORMATS, "suspects")})

@@ -1,0 +1,112 @@
+"""Tune a trained model's temperatures and thresholds on a labelled split, and keep them in its checkpoint."""
+
+from __future__ import annotations
+
+from .. import _needs_detectron2  # noqa: F401  # isort: skip
+
+import json
+import logging
+import math
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from detectron2.config import CfgNode
+from detectron2.data import MetadataCatalog
+from detectron2.evaluation import inference_on_dataset
+
+from ..checkpoint import add_calibration, read_checkpoint
+from ..evaluation import AttributeEvaluator, Calibration, calibration_report, fit_calibration, held_out_report
+from .evaluation import find_dataset, load_model
+from .loaders import build_test_loader
+from .setup import with_checked_classes
+from .trainer import attribute_head
+
+__all__ = ["CalibrationRun", "calibrate"]
+
+logger = logging.getLogger(__name__)
+
+Report = dict[str, dict[str, float]]
+
+
+class CalibrationRun(NamedTuple):
+    """
+    Attributes:
+        calibration: what was tuned, on all garments of the split.
+        report: before and after it, on the same garments; see :func:`calibration_report`.
+        held_out: the same, each half of the images after what was tuned on the other.
+        checkpoint: the file that holds it now.
+        report_file: all of this as JSON, beside it.
+    """
+
+    calibration: Calibration
+    report: Report
+    held_out: Report
+    checkpoint: Path
+    report_file: Path
+
+
+def calibrate(
+    cfg: CfgNode,
+    *,
+    dataset_name: str | None = None,
+    output: str | Path | None = None,
+    f1: str = "micro",
+    target_precision: float = 0.5,
+    min_support: int = 10,
+) -> CalibrationRun:
+    """
+    Score every garment of a split on its true box, fit :func:`fit_calibration`, and write the result into the
+    checkpoint ``MODEL.WEIGHTS``, in place of one that is there. In one process.
+
+    Args:
+        cfg: of the trained model, its datasets registered.
+        dataset_name: the split; None: the first of ``DATASETS.TEST``. Not the one whose results will be reported.
+        output: write the checkpoint there instead.
+        f1, target_precision, min_support: see :func:`fit_calibration`.
+
+    Raises:
+        FileNotFoundError: the checkpoint is not a file on this machine.
+        ValueError: it is not ours or of another schema, there is no such dataset, the model has no attribute branch,
+            or the split has no labelled garment.
+    """
+    if cfg.MODEL.WEIGHTS:
+        read_checkpoint(cfg.MODEL.WEIGHTS)  # what cannot be written to is refused before the model runs
+    cfg = with_checked_classes(cfg)
+    dataset_name = find_dataset(cfg, dataset_name)
+    model = load_model(cfg)
+    head: Any = attribute_head(model)
+    if head is None:
+        raise ValueError(f"MODEL.ROI_HEADS.NAME is {cfg.MODEL.ROI_HEADS.NAME}: its models have no attributes to tune")
+    options: dict[str, Any] = {"f1": f1, "target_precision": target_precision, "min_support": min_support}
+    nothing = np.zeros((0, head.schema.num_labels))
+    fit_calibration(nothing, nothing, head.schema, **options)  # so are wrong options
+    known = MetadataCatalog.get(dataset_name).attribute_schema
+    head.calibration = None  # what is tuned are the scores without one
+    evaluator = AttributeEvaluator(
+        dataset_name, schema=known.subset(head.schema.group_names), model=model, distributed=False
+    )
+    inference_on_dataset(model, build_test_loader(cfg, dataset_name), evaluator)
+    rows = evaluator.gt_box_scores
+    if rows is None or not (rows.targets != -1).any():
+        raise ValueError(f"no garment of {dataset_name} has a label in the groups {', '.join(head.schema.group_names)}")
+    settings = {"dataset": dataset_name, "garments": len(rows.targets)}
+    calibration = fit_calibration(rows.scores, rows.targets, head.schema, settings=settings, **options)
+    report = calibration_report(rows.scores, rows.targets, calibration)
+    # Every other image, so that both halves hold every kind, however the split is ordered.
+    _, image = np.unique(rows.images, return_inverse=True)
+    held_out = held_out_report(rows.scores, rows.targets, image % 2, head.schema, **options)
+    checkpoint = add_calibration(cfg.MODEL.WEIGHTS, calibration, output)
+    report_file = checkpoint.with_name(f"{checkpoint.stem}_calibration.json")
+    content = {"calibration": calibration.to_dict(), "report": _plain(report), "held_out": _plain(held_out)}
+    report_file.write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    logger.info(f"Wrote the calibration into {checkpoint}, and {report_file}")
+    return CalibrationRun(calibration, report, held_out, checkpoint, report_file)
+
+
+def _plain(report: Report) -> dict[str, dict[str, float | None]]:
+    """JSON has no NaN: what could not be measured is null."""
+    return {
+        group: {name: None if math.isnan(value) else value for name, value in values.items()}
+        for group, values in report.items()
+    }

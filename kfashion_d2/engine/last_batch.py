@@ -1,0 +1,29 @@
+"""What a model was last given in training, for the hooks that want to know."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+__all__ = ["LastBatch"]
+
+
+class LastBatch:
+    """
+    Attributes:
+        inputs (list[dict]): the mapped dicts of this process.
+        losses (dict[str, Tensor]): detached scalars, on the model's device.
+    """
+
+    def __init__(self, model: nn.Module):
+        """
+        Args:
+            model: what the trainer calls with a batch, and gives a dict of losses; DistributedDataParallel is fine.
+        """
+        self.inputs: list[dict] = []
+        self.losses: dict[str, torch.Tensor] = {}
+        model.register_forward_hook(self._keep)
+
+    def _keep(self, model: nn.Module, args: tuple, losses) -> None:
+        if model.training and isinstance(losses, dict):
+            self.inputs, self.losses = args[0], {name: loss.detach() for name, loss in losses.items()}

@@ -1,0 +1,150 @@
+"""Training and evaluation of LazyConfigs, with what :class:`Trainer` adds to Detectron2's loop."""
+
+from __future__ import annotations
+
+from .. import _needs_detectron2  # noqa: F401  # isort: skip
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from detectron2.config import get_cfg, instantiate
+from detectron2.engine import AMPTrainer, SimpleTrainer, create_ddp_model, hooks
+from detectron2.evaluation import inference_on_dataset, print_csv_format
+from detectron2.solver.build import maybe_add_gradient_clipping
+from detectron2.utils import comm
+from omegaconf import DictConfig
+from torch import nn
+
+from ..checkpoint import KFashionCheckpointer
+from .best_checkpoint import BestCheckpoint, StopTraining
+from .broken_images import CountBrokenImages
+from .ema import ModelEMA, UpdateEMA
+from .finite_loss import StopAtNonFiniteLoss
+from .label_counts import set_label_counts
+from .last_batch import LastBatch
+from .loaders import start_at_iteration
+from .seed_iterations import SeedIterations
+from .setup import amp_precision
+from .writers import build_writers
+
+__all__ = ["build_lazy_model", "evaluate_lazy", "train_lazy"]
+
+logger = logging.getLogger(__name__)
+
+
+def build_lazy_model(cfg: DictConfig) -> nn.Module:
+    """
+    The model on ``train.device``, or on the CPU where there is no CUDA.
+
+    Raises:
+        ValueError: the number of classes is not that of ``kfashion.classes``.
+    """
+    if cfg.train.device.startswith("cuda") and not torch.cuda.is_available():
+        logger.warning("train.device is %s, but no CUDA device is available: running on the CPU", cfg.train.device)
+        cfg.train.device = "cpu"
+    model = instantiate(cfg.model)
+    heads = model.roi_heads
+    if heads.num_classes != len(heads.attribute_head.class_parts):
+        raise ValueError(
+            f"model.roi_heads.num_classes is {heads.num_classes}, but kfashion.classes {cfg.kfashion.classes!r} has "
+            f"{len(heads.attribute_head.class_parts)}: make them agree"
+        )
+    return model.to(cfg.train.device)
+
+
+def clip_gradients(optimizer: torch.optim.Optimizer, options: Mapping[str, Any]) -> torch.optim.Optimizer:
+    """Let the optimizer clip before its steps, as ``SOLVER.CLIP_GRADIENTS`` does, by ``train.clip_gradients``."""
+    cfg = get_cfg()
+    for key, value in options.items():
+        cfg.SOLVER.CLIP_GRADIENTS[key.upper()] = value
+    return maybe_add_gradient_clipping(cfg, optimizer)
+
+
+def evaluate_lazy(cfg: DictConfig, model: nn.Module) -> dict[str, Any]:
+    """Results of ``dataloader.{test,evaluator}``; empty in other processes than the main one."""
+    loader = instantiate(cfg.dataloader.test)  # registers the data
+    evaluator = instantiate({**cfg.dataloader.evaluator, "model": model})
+    results = inference_on_dataset(model, loader, evaluator) or {}
+    if comm.is_main_process():
+        print_csv_format(results)
+    return results
+
+
+def train_lazy(cfg: DictConfig, *, resume: bool = False) -> dict[str, Any]:
+    """
+    Train what the config says; see ``configs/lazy/common/train.py`` for the keys of ``train``.
+
+    Args:
+        resume: go on from the last checkpoint in ``train.output_dir``, if there is one.
+
+    Returns:
+        dict: the last evaluation's results.
+
+    Raises:
+        ValueError: a setting cannot be.
+    """
+    options = cfg.train
+    if options.seed < 0:
+        options.seed = comm.shared_random_seed()
+    net = build_lazy_model(cfg)
+    precision = amp_precision(options.amp.precision, options.device) if options.amp.enabled else None
+    cfg.optimizer.params.model = net
+    optimizer = clip_gradients(instantiate(cfg.optimizer), options.clip_gradients)
+    loader = instantiate(cfg.dataloader.train)
+    names = cfg.dataloader.train.dataset.names
+    set_label_counts(net, [names] if isinstance(names, str) else names)
+    ema = ModelEMA(net, options.ema.decay, warmup=options.ema.warmup) if options.ema.enabled else None
+    model = create_ddp_model(net, **options.ddp, **({"device_ids": None} if options.device == "cpu" else {}))
+    if precision is None:
+        trainer = SimpleTrainer(model, loader, optimizer)
+    else:
+        scaler = torch.amp.GradScaler("cuda", enabled=precision is torch.float16)
+        trainer = AMPTrainer(model, loader, optimizer, grad_scaler=scaler, precision=precision)
+    checkpointer = KFashionCheckpointer(model, options.output_dir, ema=ema, trainer=trainer)
+    last = LastBatch(model)
+    results: dict[str, Any] = {}
+
+    def evaluate() -> dict[str, Any]:
+        results.clear()
+        results.update(evaluate_lazy(cfg, net if ema is None else ema.module))
+        return results
+
+    main = comm.is_main_process()
+    trainer.register_hooks(
+        [
+            SeedIterations(options.seed),
+            hooks.IterationTimer(),
+            StopAtNonFiniteLoss(net, last),
+            hooks.LRScheduler(scheduler=instantiate(cfg.lr_multiplier)),
+            CountBrokenImages(last),
+            UpdateEMA(ema, net) if ema else None,
+            hooks.PeriodicCheckpointer(checkpointer, **options.checkpointer) if main else None,
+            hooks.EvalHook(options.eval_period, evaluate),
+            BestCheckpoint(
+                options.best.metric,
+                checkpointer,
+                lambda: results,
+                eval_period=options.eval_period,
+                mode=options.best.mode,
+                patience=options.best.patience,
+                min_delta=options.best.min_delta,
+                checkpoint_period=options.checkpointer.period,
+            )
+            if options.best.metric
+            else None,
+            hooks.PeriodicWriter(build_writers(options.output_dir, options.max_iter), period=options.log_period)
+            if main
+            else None,
+        ]
+    )
+    checkpointer.resume_or_load(options.init_checkpoint, resume=resume)
+    start = min(trainer.iter + 1, options.max_iter) if resume and checkpointer.has_checkpoint() else 0
+    if start and not start_at_iteration(loader, start):
+        logger.warning("the data loader begins anew: it is not one of batch_training_images")
+    try:
+        trainer.train(start, options.max_iter)
+    except StopTraining as stop:
+        logger.info("Stopped at iteration %d: %s", trainer.iter, stop)
+    return results

@@ -1,0 +1,116 @@
+"""A training that is killed and resumed ends with the weights of one that was not."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+import torch
+from detectron2.engine import hooks
+from detectron2.utils.env import seed_all_rng
+
+from kfashion_d2.engine import Trainer
+from kfashion_d2.engine.loaders import build_train_loader, start_at_iteration
+from tests.engine.test_trainer import ROOT, clean_catalogs, make_cfg  # noqa: F401
+
+RUN = """
+import json, sys
+from tests.engine.test_resume import train
+store, output, opts = sys.argv[1:]
+train(store, output, json.loads(opts), die_at=6)
+"""
+
+
+def train(store, output, opts, die_at=-1, die=lambda: os.kill(os.getpid(), signal.SIGKILL)):
+    seed_all_rng(1)  # the first weights, as default_setup does
+    trainer = Trainer(make_cfg(store, output, *opts))
+    trainer.register_hooks([hooks.CallbackHook(before_step=lambda trainer: trainer.iter == die_at and die())])
+    trainer.resume_or_load(resume=True)
+    trainer.train()
+
+
+def run_killed(store, output, opts):
+    command = [sys.executable, "-c", RUN, str(store), str(output), json.dumps(opts)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == -signal.SIGKILL, done.stderr[-3000:]
+
+
+def run_failing(store, output, opts):
+    def fail():
+        raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError, match="power cut"):
+        train(store, output, opts, die_at=6, die=fail)
+
+
+@pytest.mark.parametrize(
+    "opts, run",
+    [
+        (["SOLVER.EMA.ENABLED", True, "DATALOADER.SAMPLER_TRAIN", "AttributeRepeatFactorSampler"], run_killed),
+        (["SOLVER.OPTIMIZER", "SGD", "SOLVER.BASE_LR", 0.01, "DATALOADER.NUM_WORKERS", 2, "SEED", -1], run_failing),
+    ],
+    ids=["killed-adamw-ema-repeat-factors", "failed-sgd-workers-drawn-seed"],
+)
+def test_broken_off_and_resumed_equals_uninterrupted(demo_store, tmp_path, opts, run):
+    """Ends in iteration 6, two after the checkpoint of iteration 3: those two are trained again."""
+    opts = [*("SOLVER.MAX_ITER", 8, "SOLVER.CHECKPOINT_PERIOD", 4, "DATASETS.TEST", []), *opts]
+    opts += ["DATALOADER.REPEAT_THRESHOLD", 0.5]
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    run(demo_store, broken, opts)
+    assert (broken / "last_checkpoint").read_text() == "model_0000003.pth"
+    train(demo_store, broken, opts)
+    resumed = torch.load(broken / "model_final.pth", weights_only=True)
+    seed = resumed["trainer"]["seed"]
+    train(demo_store, whole, [*opts, "SEED", seed])
+
+    expected = torch.load(whole / "model_final.pth", weights_only=True)
+    assert resumed["iteration"] == expected["iteration"] == 7
+    for key in {"model", "raw_model"} & expected.keys():
+        assert all(torch.equal(resumed[key][name], value) for name, value in expected[key].items()), key
+    states = [x["trainer"]["_trainer"]["optimizer"]["state"] for x in (resumed, expected)]
+    for a, b in zip(*(state.values() for state in states), strict=True):
+        assert all(torch.equal(torch.as_tensor(a[name]), torch.as_tensor(b[name])) for name in b)
+    # And it did train between the checkpoint and the end.
+    before = torch.load(broken / "model_0000003.pth", weights_only=True)["model"]
+    assert any(not torch.equal(before[name], value) for name, value in expected["model"].items())
+
+
+@pytest.mark.parametrize("grouping", [True, False])
+@pytest.mark.parametrize("sampler", ["TrainingSampler", "RepeatFactorTrainingSampler", "RandomSubsetTrainingSampler"])
+def test_the_loader_goes_on_at_an_iteration(demo_store, tmp_path, sampler, grouping):
+    cfg = make_cfg(
+        demo_store, tmp_path, "DATALOADER.SAMPLER_TRAIN", sampler, "DATALOADER.ASPECT_RATIO_GROUPING", grouping
+    )
+    cfg.DATALOADER.REPEAT_THRESHOLD = 0.9
+
+    def batches(first, count):
+        loader = build_train_loader(cfg)
+        assert start_at_iteration(loader, first)
+        stream = iter(loader)
+        return [next(stream) for _ in range(count)]
+
+    whole = batches(0, 16)
+    cfg.DATALOADER.NUM_WORKERS = 2
+    for a, b in zip(whole[13:], batches(13, 3), strict=True):
+        assert [x["image_id"] for x in a] == [x["image_id"] for x in b]
+        assert all(torch.equal(x["image"], y["image"]) for x, y in zip(a, b, strict=True))
+        assert all(x["width"] > x["height"] for x in a) or not any(x["width"] > x["height"] for x in a) or not grouping
+
+
+def test_a_kill_while_saving_leaves_the_checkpoint_before(demo_store, tmp_path, monkeypatch):
+    trainer = Trainer(make_cfg(demo_store, tmp_path))
+    trainer.checkpointer.save("model_0000000", iteration=0)
+
+    def half(data, file):
+        file.write(b"half of it")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(torch, "save", half)
+    for name in ("model_0000001", "model_0000000"):
+        with pytest.raises(KeyboardInterrupt):
+            trainer.checkpointer.save(name)
+    assert sorted(file for file in os.listdir(tmp_path) if "model" in file) == ["model_0000000.pth"]
+    assert trainer.checkpointer.get_checkpoint_file().endswith("model_0000000.pth")
+    assert "model" in torch.load(tmp_path / "model_0000000.pth", weights_only=True)

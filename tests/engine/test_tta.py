@@ -1,0 +1,52 @@
+import importlib.util
+import json
+
+import pytest
+
+from kfashion_d2.engine import Trainer
+from kfashion_d2.modeling import AttributeRCNNWithTTA
+from tests.engine.test_trainer import ROOT, TINY, clean_catalogs, make_cfg  # noqa: F401
+
+AUG = ["TEST.AUG.ENABLED", True, "TEST.AUG.MIN_SIZES", (96, 128), "TEST.AUG.MAX_SIZE", 128]
+
+
+def test_training_ends_with_both_evaluations(demo_store, tmp_path):
+    trainer = Trainer(make_cfg(demo_store, tmp_path, *AUG, "TEST.EVAL_PERIOD", 2))
+    trainer.resume_or_load(resume=False)
+    trainer.train()
+    results = trainer._last_eval_results
+    assert set(results) == {"bbox", "attributes", "attributes_gt_boxes", "bbox_TTA", "attributes_TTA"}
+    assert results["attributes_TTA"]["garments"] == results["attributes"]["garments"] > 0
+    assert (tmp_path / "inference_TTA/kfashion_val/attribute_metrics.json").is_file()
+    lines = [json.loads(line) for line in (tmp_path / "metrics.json").read_text().splitlines()]
+    # With all views at the end alone: they cost many times the plain evaluation.
+    assert [("bbox/AP" in x, "bbox_TTA/AP" in x) for x in lines if "bbox/AP" in x][-1] == (True, True)
+    assert sum("bbox_TTA/AP" in x for x in lines) == 1
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_eval_only(demo_store, tmp_path, monkeypatch, enabled):
+    spec = importlib.util.spec_from_file_location("train_net", ROOT / "tools/train_net.py")
+    train_net = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(train_net)
+    monkeypatch.setattr(train_net, "setup_logger", lambda *args, **kwargs: None)  # it would outlive the test
+    tested = []
+
+    def test(cls, cfg, model, evaluators=None):
+        tested.append((type(model).__name__, evaluators and evaluators[0]._evaluators[1]._output_dir))
+        return {"bbox": {"AP": float(len(tested))}}
+
+    monkeypatch.setattr(Trainer, "test", classmethod(test))
+    args = train_net.default_argument_parser().parse_args(
+        ["--config-file", TINY, "--eval-only", "DATASETS.KFASHION.ROOT", str(demo_store), "OUTPUT_DIR", str(tmp_path)]
+        + [str(word) for word in [*AUG, "TEST.AUG.ENABLED", enabled]]
+    )
+    args.num_cpus = 0
+    results = train_net.main(args)
+    plain = [("GeneralizedRCNN", None)]
+    if enabled:
+        assert results == {"bbox": {"AP": 1.0}, "bbox_TTA": {"AP": 2.0}}
+        folder = str(tmp_path / "inference_TTA/kfashion_val")
+        assert tested == [*plain, (AttributeRCNNWithTTA.__name__, folder)]
+    else:
+        assert results == {"bbox": {"AP": 1.0}} and tested == plain

@@ -1,0 +1,70 @@
+#!/usr/bin/env python
+"""
+Tune the temperature and the threshold of every attribute group on the validation split, and keep them in the
+checkpoint: scores that mean what they say, and "unsure" where no answer is worth giving. Prediction, evaluation and
+export use them from then on.
+
+    python tools/calibrate.py --config-file configs/attribute_rcnn_R_50_FPN_1x.yaml \\
+        DATASETS.KFASHION.ROOT datasets/kfashion MODEL.WEIGHTS output/r50/model_final.pth
+"""
+
+import kfashion_d2._needs_detectron2  # noqa: F401  # isort: skip
+
+import argparse
+import sys
+
+from detectron2.utils.logger import setup_logger
+
+from kfashion_d2.engine import calibrate, setup_config
+from kfashion_d2.evaluation import calibration_table
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config-file", required=True, metavar="FILE", help="config that the model was trained with")
+    parser.add_argument("--dataset", metavar="NAME", help="labelled split (default: the first of DATASETS.TEST)")
+    parser.add_argument(
+        "--output", metavar="FILE", help="write a new checkpoint (default: change MODEL.WEIGHTS itself)"
+    )
+    parser.add_argument(
+        "--f1",
+        choices=("micro", "macro"),
+        default="micro",
+        help="what a multi-label threshold maximises (default: micro)",
+    )
+    parser.add_argument(
+        "--target-precision",
+        type=float,
+        default=0.5,
+        metavar="P",
+        help='a single-label answer less likely right than this is "unsure" (default: 0.5; 0: never)',
+    )
+    parser.add_argument(
+        "--min-support", type=int, default=10, metavar="N", help="labelled garments that a group needs (default: 10)"
+    )
+    parser.add_argument("--language", choices=("en", "ko"), default="en", help="of the groups' names in the tables")
+    parser.add_argument("opts", nargs="*", help="KEY VALUE pairs over the config, MODEL.WEIGHTS among them")
+    args = parser.parse_intermixed_args()
+    for name in ("detectron2", "fvcore", "kfashion_d2"):
+        setup_logger(name=name)
+    try:
+        run = calibrate(
+            setup_config(args.config_file, args.opts),
+            dataset_name=args.dataset,
+            output=args.output,
+            f1=args.f1,
+            target_precision=args.target_precision,
+            min_support=args.min_support,
+        )
+    except (ValueError, OSError) as error:
+        sys.exit(f"calibrate.py: error: {error}")
+    schema = run.calibration.schema
+    print(f"\nOn all garments of {run.calibration.settings['dataset']}, which it was tuned on:\n")
+    print(calibration_table(run.report, schema, args.language))
+    print("\nHeld out: each half of the images, tuned on the other:\n")
+    print(calibration_table(run.held_out, schema, args.language))
+    print(f"\nWritten into {run.checkpoint}; the figures: {run.report_file}")
+
+
+if __name__ == "__main__":
+    main()
