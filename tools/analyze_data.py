@@ -16,9 +16,9 @@ from pathlib import Path
 # Thousands of small matrix products, whose threads would mostly wait for each other. NumPy reads it when it loads.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from kfashion_d2.data import analyze_splits, open_splits, pick_garments, read_image_bytes  # noqa: E402
-from kfashion_d2.schema import AttributeSchema  # noqa: E402
-from kfashion_d2.visualization import make_thumbnails, write_data_report  # noqa: E402
+from kfashion_d2.data import analyze_splits, open_splits, pick_garments, read_image_bytes
+from kfashion_d2.schema import AttributeSchema
+from kfashion_d2.visualization import make_thumbnails, write_data_report
 
 
 def parse_args():
