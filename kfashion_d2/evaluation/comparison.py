@@ -184,9 +184,7 @@ def _is_measured(name: str) -> bool:
     return name.rpartition("/")[2] not in ("support", "garments", "matched", "labels")
 
 
-def compare_runs(
-    runs: Sequence[Run], *, replicates: int = 500, seed: int = 0, confidence: float = 0.95
-) -> Comparison:
+def compare_runs(runs: Sequence[Run], *, replicates: int = 500, seed: int = 0, confidence: float = 0.95) -> Comparison:
     """
     Args:
         runs: two or more; the first is what the others are compared with.

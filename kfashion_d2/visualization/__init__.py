@@ -17,13 +17,17 @@ __all__ = [
     "resolve_language",
     "styles_from_output",
     "styles_from_record",
+    "write_comparison_report",
     "write_data_report",
     "write_demo_page",
+    "write_evaluation_report",
 ]
 
 __getattr__, __dir__ = lazy_exports(
     __name__,
     {
+        "write_comparison_report": ".comparison_report",
+        "write_evaluation_report": ".evaluation_report",
         "Garment": ".garment",
         "contact_sheet": ".drawing",
         "draw_comparison": ".drawing",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,31 +34,14 @@ from .evaluation_tables import (
     pair,
 )
 from .fonts import resolve_language
+from .sortable_page import render_page
 
-__all__ = ["render_page", "write_evaluation_report"]
-
-logger = logging.getLogger(__name__)
+__all__ = ["write_evaluation_report"]
 
 MISTAKES = 6  # of each group
 IMAGES = 4  # best, and as many worst
 SUSPECTS = 40
 SHOWN_SCORE = 0.5  # least score of a detection that is looked at one by one
-
-
-def render_page(path: str | Path, template: str, **values: Any) -> None:
-    """Render a template of this folder into an HTML file."""
-    from jinja2 import Environment, FileSystemLoader
-
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters.update(
-        thousands=lambda value: f"{value:,}",
-        plain=lambda value: "–" if value is None else f"{value:.1f}",
-        signed=lambda value: "–" if value is None else f"{value:+.1f}",
-    )
-    html = environment.get_template(template).render(**values)
-    Path(path).write_text(html, encoding="utf-8", errors="replace")
 
 
 def _label_rows(document: Mapping[str, Any], predictions: Predictions, tasks: Sequence[str]) -> list[dict[str, Any]]:

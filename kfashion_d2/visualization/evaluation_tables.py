@@ -13,14 +13,17 @@ from ..evaluation.metrics_table import HEADLINE
 from ..schema import AttributeGroup, Label
 
 __all__ = [
+    "METRIC_NAMES",
     "TASK_NAMES",
     "attribute_tasks",
     "band_rows",
     "class_confusion",
     "confusions",
     "group_tables",
+    "headline_name",
     "headline_rows",
     "metric_cell",
+    "other_name",
     "other_tables",
     "pair",
 ]
@@ -29,8 +32,8 @@ Pair = tuple[str, str]
 
 TASK_NAMES: dict[str, Pair] = {
     "attributes": ("detections, by class", "검출 (클래스 일치)"),
-    "attributes_class_agnostic": ("detections, any class", "검출 (클래스 무관)"),
     "attributes_gt_boxes": ("ground-truth boxes", "정답 박스"),
+    "attributes_class_agnostic": ("detections, any class", "검출 (클래스 무관)"),
 }
 _KOREAN = {
     "recall": "찾은 의류 (재현율)",
@@ -39,12 +42,12 @@ _KOREAN = {
     "mean/macro_f1": "macro-F1",
     "mean/mAP": "mAP",
     "mean/micro_f1": "micro-F1",
-    "mean/majority": "최빈 라벨로만 답할 때",
     "mean/ece": "보정 오차 (ECE)",
     "head/f1": "F1, 흔한 라벨 (head)",
     "mid/f1": "F1, 중간 라벨 (mid)",
     "tail/f1": "F1, 드문 라벨 (tail)",
 }
+CHANCE = "mean/majority"  # what knowing nothing scores
 _SINGLE = ("accuracy", "balanced_accuracy", "top3", "macro_f1", "ece")
 _MULTI = ("micro_f1", "macro_f1", "mAP", "precision_at_recall_50", "precision_at_recall_80", "ece")
 METRIC_NAMES: dict[str, Pair] = {
@@ -77,9 +80,20 @@ def pair(label: str | AttributeGroup) -> Pair:
     return label.text("en"), label.text("ko") if isinstance(label, (Label, AttributeGroup)) else str(label)
 
 
+def headline_name(name: str) -> Pair:
+    """A headline number's title: a key of HEADLINE."""
+    title = HEADLINE.get(name, name.replace("_", " ").replace("/", ", "))
+    return title, _KOREAN.get(name, title)
+
+
+def other_name(task: str) -> Pair:
+    """The title of a task that is no attribute setting."""
+    return _OTHER.get(task, (task.replace("_", " "),) * 2)
+
+
 def attribute_tasks(document: Mapping[str, Any]) -> list[str]:
-    """The settings that were evaluated."""
-    return [task for task in ATTRIBUTE_TASKS if any(name.startswith(f"{task}/") for name in document["metrics"])]
+    """The settings that were evaluated, the two that are to be compared first."""
+    return [task for task in TASK_NAMES if any(name.startswith(f"{task}/") for name in document["metrics"])]
 
 
 def metric_cell(document: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -97,15 +111,14 @@ def _value(document: Mapping[str, Any], name: str) -> float | None:
 def headline_rows(document: Mapping[str, Any]) -> list[dict[str, Any]]:
     """A row for each headline number that any setting has; the chance level stands below what it belongs to."""
     tasks, rows = attribute_tasks(document), []
-    titles = dict(HEADLINE)
-    titles["mean/majority"] = "always the commonest label"
-    order = [name for name in titles if name != "mean/majority"]
-    order.insert(order.index("mean/accuracy") + 1 if "mean/accuracy" in order else 0, "mean/majority")
+    order = list(HEADLINE)
+    order.insert(order.index("mean/accuracy") + 1, CHANCE)
     for name in order:
         cells = [metric_cell(document, f"{task}/{name}") for task in tasks]
         if any(cell["value"] is not None for cell in cells):
-            title = (titles[name], _KOREAN.get(name, titles[name]))
-            rows.append({"title": title, "cells": cells, "chance": name == "mean/majority"})
+            is_chance = name == CHANCE
+            title = ("always the commonest label", "최빈 라벨로만 답할 때") if is_chance else headline_name(name)
+            rows.append({"title": title, "cells": cells, "chance": is_chance})
     return rows
 
 
@@ -122,7 +135,7 @@ def other_tables(document: Mapping[str, Any]) -> list[dict[str, Any]]:
             "columns": list(names),
             "rows": [
                 {
-                    "title": _OTHER.get(task, (task.replace("_", " "),) * 2),
+                    "title": other_name(task),
                     "cells": [metric_cell(document, f"{task}/{name}") for name in names],
                 }
                 for task in tasks

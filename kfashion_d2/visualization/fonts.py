@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import logging
 import os
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -14,7 +16,7 @@ from matplotlib import font_manager
 from matplotlib.ft2font import FT2Font
 from PIL import ImageFont
 
-__all__ = ["covers", "find_hangul_font", "load_font", "resolve_language"]
+__all__ = ["covers", "find_hangul_font", "hangul_subset", "load_font", "resolve_language"]
 
 logger = logging.getLogger(__name__)
 
@@ -22,6 +24,7 @@ FONT_VARIABLE = "KFASHION_FONT"
 LANGUAGES = ("en", "ko")
 # The first and the last syllable, and one in between: subsets of a font often stop at the common ones.
 HANGUL_SAMPLE = "가뷁힣"
+HANGUL = re.compile("[\u1100-\u11ff\u3130-\u318f\uac00-\ud7a3]")
 # File stems of plain, well readable faces, best first.
 PREFERRED = (
     "NanumGothic",
@@ -132,3 +135,27 @@ def load_font(language: str, size: int) -> ImageFont.FreeTypeFont:
     path = path or Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
     # The basic layout is the same wherever Pillow was built; neither language needs the complex one.
     return ImageFont.truetype(str(path), size, layout_engine=ImageFont.Layout.BASIC)
+
+
+def hangul_subset(text: str) -> bytes | None:
+    """
+    The found font with no more glyphs than the Hangul of `text` needs, so that a page can carry it to machines that
+    have none; a WOFF file. None where there is no such font, or no Hangul in the text.
+    """
+    wanted = {
+        ord(c) for c in text if "\uac00" <= c <= "\ud7a3" or "\u1100" <= c <= "\u11ff" or "\u3130" <= c <= "\u318f"
+    }
+    path = find_hangul_font()
+    if path is None or not wanted:
+        return None
+    from fontTools import subset
+
+    options = subset.Options(flavor="woff", hinting=False, layout_features=[], notdef_outline=True, font_number=0)
+    options.drop_tables += ["TSI0", "TSI1", "TSI2", "TSI3", "TSI5", "TSIV"]  # sources of hints
+    with subset.load_font(str(path), options) as font:
+        cutter = subset.Subsetter(options)
+        cutter.populate(unicodes=wanted)
+        cutter.subset(font)
+        buffer = io.BytesIO()
+        subset.save_font(font, buffer, options)
+    return buffer.getvalue()

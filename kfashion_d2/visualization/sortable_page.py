@@ -1,0 +1,45 @@
+"""Pages of tables that sort, in English and Korean by a switch: evaluation_base.html.j2 and what extends it."""
+
+from __future__ import annotations
+
+import base64
+import math
+from pathlib import Path
+from typing import Any
+
+from .fonts import LANGUAGES, hangul_subset
+
+__all__ = ["render_page"]
+
+
+def _plain(value: float | None, form: str = ".1f") -> str:
+    return "–" if value is None or math.isnan(value) else format(value, form)
+
+
+def render_page(path: str | Path, template: str, *, language: str, **values: Any) -> None:
+    """
+    Render a template of this folder into an HTML file, which carries the Hangul that it needs.
+
+    Args:
+        path: of the HTML file.
+        template: its file name.
+        language: "en" or "ko", in which it opens.
+        values: of the template.
+
+    Raises:
+        ValueError: there is no such language.
+    """
+    from jinja2 import Environment, FileSystemLoader
+
+    if language not in LANGUAGES:
+        raise ValueError(f"language={language!r}: choose from {', '.join(LANGUAGES)}")
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters.update(
+        thousands=lambda value: f"{value:,}", plain=_plain, signed=lambda value: _plain(value, "+.1f")
+    )
+    render = environment.get_template(template).render
+    font = hangul_subset(render(language=language, hangul=None, **values))
+    hangul = font and f"data:font/woff;base64,{base64.b64encode(font).decode()}"
+    Path(path).write_text(render(language=language, hangul=hangul, **values), encoding="utf-8", errors="replace")
