@@ -8,10 +8,13 @@ from collections.abc import Iterator
 from tabulate import tabulate
 
 from .comparison import Comparison, Difference
-from .metrics_table import HEADLINE
+from .metrics_table import HEADLINE, SHOWN
 from .prediction_metrics import ATTRIBUTE_TASKS
 
 __all__ = ["comparison_rows", "comparison_table", "difference_text", "metric_title"]
+
+# The same for every model on a split, or said by another task.
+_LEFT_OUT = ("iou_f1_chance", "bbox_no_ignore", "segm_no_ignore")
 
 
 def metric_title(name: str) -> str:
@@ -37,16 +40,21 @@ def comparison_rows(comparison: Comparison, *, headline: bool) -> Iterator[str]:
     The flat names to show that any run has a value of: the headline and the single numbers of the other tasks; or else
     what is measured of each group.
     """
-    for name, values in comparison.values.items():
-        task, _, metric = name.partition("/")
-        if all(math.isnan(value) for value in values) or metric.rpartition("/")[2] in ("support", "labels"):
-            continue
+    tasks = dict.fromkeys(name.partition("/")[0] for name in comparison.values)
+    order = {name: i for i, name in enumerate(HEADLINE)}
+    for task in tasks:
+        names = [name.partition("/")[2] for name in comparison.values if name.startswith(f"{task}/")]
         if task in ATTRIBUTE_TASKS:
-            of_group = "/" in metric and metric.partition("/")[0] not in ("mean", "head", "mid", "tail")
-            if metric in HEADLINE if headline else of_group:
-                yield name
-        elif headline and "-" not in metric:
-            yield name
+            of_groups = [n for n in names if "/" in n and n.partition("/")[0] not in ("mean", "head", "mid", "tail")]
+            names = sorted(order.keys() & names, key=order.__getitem__) if headline else of_groups
+        elif headline and task not in _LEFT_OUT:
+            names = [n for n in names if "-" not in n and n in SHOWN.get(task, names)]
+        else:
+            continue
+        for name in names:
+            measured = any(not math.isnan(value) for value in comparison.values[f"{task}/{name}"])
+            if measured and name.rpartition("/")[2] != "support":
+                yield f"{task}/{name}"
 
 
 def comparison_table(comparison: Comparison, *, groups: bool = False) -> str:

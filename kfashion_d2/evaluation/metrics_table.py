@@ -12,7 +12,7 @@ from ..schema import AttributeSchema
 from .attribute_metrics import attribute_table
 from .prediction_metrics import ATTRIBUTE_TASKS, Evaluation
 
-__all__ = ["HEADLINE", "evaluation_table", "headline_table"]
+__all__ = ["HEADLINE", "SHOWN", "evaluation_table", "headline_table"]
 
 # Names within an attribute task -> what they are.
 HEADLINE = {
@@ -29,7 +29,7 @@ HEADLINE = {
 }
 
 # Of tasks with many rows those for a terminal.
-_SHOWN = {
+SHOWN = {
     "iou_f1": ("AP", "AP_IOU50", "AP_F150", "AP_IOU50_F150", "AP_IOU75_F175"),
     "iou_f1_chance": ("nothing/F1", "all_wrong/F1", "commonest/F1"),
 }
@@ -54,7 +54,7 @@ def headline_table(document: Mapping[str, Any]) -> str:
     tables: dict[tuple[str, ...], list[list[str]]] = {}  # tasks of the same metrics share one
     for task in sorted({name.partition("/")[0] for name in metrics} - set(ATTRIBUTE_TASKS)):
         names = [name.partition("/")[2] for name in metrics if name.startswith(f"{task}/") and "-" not in name]
-        names = [name for name in names if name in _SHOWN.get(task, names)]
+        names = [name for name in names if name in SHOWN.get(task, names)]
         row = [_cell(f"{task}/{name}", metrics, intervals) or "-" for name in names]
         tables.setdefault(tuple(names), []).append([task.replace("_", " "), *row])
     for names, rows in tables.items():

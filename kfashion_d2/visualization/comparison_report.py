@@ -93,7 +93,7 @@ def write_comparison_report(
     comparison: Comparison,
     *,
     language: str = "en",
-    title: str = "Runs side by side",
+    title: str | None = None,
 ) -> None:
     """
     Args:
@@ -111,7 +111,7 @@ def write_comparison_report(
         path,
         "comparison_report.html.j2",
         language=language,
-        title=title,
+        heading=(title, title) if title else ("Runs side by side", "실행 비교"),
         runs=comparison.runs,
         first=first,
         methods=list(zip(comparison.runs[1:], comparison.methods, strict=True)),

@@ -19,11 +19,15 @@ def curve_points(x: np.ndarray, y: np.ndarray, limit: int = MAX_POINTS) -> str:
     The `points` of a polyline, 0 to 1 in both directions from the bottom left corner.
 
     Args:
-        x, y: float (M,), in order.
-        limit: of a longer curve, points at even steps of x, the first and the last among them.
+        x, y: float (M,), x rising or staying.
+        limit: at about this many points. Of a longer curve places at even steps of x are kept, and of each place the
+            first and the last point, between which the line falls upright.
     """
+    first = np.flatnonzero(np.diff(x, prepend=-1.0) > 0)
+    last = np.append(first[1:], len(x)) - 1
     if len(x) > limit:
-        rows = np.searchsorted(x, np.linspace(x[0], x[-1], limit))
+        kept = np.unique(np.searchsorted(x[first], np.linspace(x[0], x[-1], limit // 2)).clip(0, len(first) - 1))
+        rows = np.unique(np.concatenate([first[kept], last[kept]]))
         x, y = x[rows], y[rows]
     return " ".join(f"{SIDE * a:.4g},{SIDE - SIDE * b:.4g}" for a, b in zip(x, y, strict=True))
 

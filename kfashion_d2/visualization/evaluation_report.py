@@ -254,7 +254,7 @@ def write_evaluation_report(
         path,
         "evaluation_report.html.j2",
         language=language,
-        title=title or f"Evaluation: {document['dataset']}",
+        heading=(title, title) if title else (f"Evaluation: {document['dataset']}", f"평가: {document['dataset']}"),
         document=document,
         tasks=[TASK_NAMES[name] for name in tasks],
         chosen=TASK_NAMES[task],

@@ -16,7 +16,7 @@ def _plain(value: float | None, form: str = ".1f") -> str:
     return "–" if value is None or math.isnan(value) else format(value, form)
 
 
-def render_page(path: str | Path, template: str, *, language: str, **values: Any) -> None:
+def render_page(path: str | Path, template: str, *, language: str, heading: tuple[str, str], **values: Any) -> None:
     """
     Render a template of this folder into an HTML file, which carries the Hangul that it needs.
 
@@ -24,6 +24,7 @@ def render_page(path: str | Path, template: str, *, language: str, **values: Any
         path: of the HTML file.
         template: its file name.
         language: "en" or "ko", in which it opens.
+        heading: English and Korean; the page's title is the one of `language`.
         values: of the template.
 
     Raises:
@@ -39,7 +40,8 @@ def render_page(path: str | Path, template: str, *, language: str, **values: Any
     environment.filters.update(
         thousands=lambda value: f"{value:,}", plain=_plain, signed=lambda value: _plain(value, "+.1f")
     )
+    values.update(language=language, heading=heading, title=heading[LANGUAGES.index(language)])
     render = environment.get_template(template).render
-    font = hangul_subset(render(language=language, hangul=None, **values))
+    font = hangul_subset(render(hangul=None, **values))
     hangul = font and f"data:font/woff;base64,{base64.b64encode(font).decode()}"
-    Path(path).write_text(render(language=language, hangul=hangul, **values), encoding="utf-8", errors="replace")
+    Path(path).write_text(render(hangul=hangul, **values), encoding="utf-8", errors="replace")
