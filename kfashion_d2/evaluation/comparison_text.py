@@ -74,6 +74,6 @@ def comparison_table(comparison: Comparison, *, groups: bool = False) -> str:
     headers = ["percent", *names, *(f"{name} - {names[0]}" for name in names[1:])]
     lines = [tabulate(rows, headers=headers, tablefmt="simple", disable_numparse=True), ""]
     for name, method in zip(names[1:], comparison.methods, strict=True):
-        how = f"{100 * comparison.confidence:g} % interval by {method}; * 0 lies outside" if method else "no intervals"
+        how = f"{100 * comparison.confidence:g} % interval, {method}; * 0 lies outside" if method else "no intervals"
         lines.append(f"{name} - {names[0]}: {how}")
     return "\n".join([*lines, *comparison.notes])
