@@ -151,8 +151,7 @@ def main():
     Path(args.output).mkdir(parents=True, exist_ok=True)
     path = args.predictions
     if path is None:
-        import kfashion_d2._needs_detectron2  # noqa: F401  # isort: skip
-        from detectron2.engine import launch
+        from kfashion_d2.engine.launch import launch
 
         launch(predict, args.num_cpus or args.num_gpus, dist_url="auto", args=(args,))
         path = Path(args.output, "predictions.parquet")

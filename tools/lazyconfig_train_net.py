@@ -9,11 +9,12 @@ Train or evaluate a LazyConfig, called as Detectron2's tool of the same name, wh
 import kfashion_d2._needs_detectron2  # noqa: F401  # isort: skip
 
 from detectron2.config import LazyConfig
-from detectron2.engine import default_argument_parser, default_setup, launch
+from detectron2.engine import default_argument_parser, default_setup
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 
 from kfashion_d2.checkpoint import KFashionCheckpointer
+from kfashion_d2.engine.launch import launch
 from kfashion_d2.engine.lazy_trainer import build_lazy_model, evaluate_lazy, train_lazy
 
 

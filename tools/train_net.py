@@ -10,13 +10,14 @@ import kfashion_d2._needs_detectron2  # noqa: F401  # isort: skip
 
 import sys
 
-from detectron2.engine import default_argument_parser, default_setup, launch
+from detectron2.engine import default_argument_parser, default_setup
 from detectron2.evaluation import verify_results
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 
 from kfashion_d2.checkpoint import KFashionCheckpointer
 from kfashion_d2.engine import Trainer, setup_config
+from kfashion_d2.engine.launch import launch
 
 
 def setup(args):

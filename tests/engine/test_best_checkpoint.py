@@ -4,12 +4,12 @@ import math
 import pytest
 import torch
 from detectron2.checkpoint import DetectionCheckpointer
-from detectron2.engine.launch import launch
 from torch import nn
 
 from kfashion_d2.checkpoint import KFashionCheckpointer
 from kfashion_d2.engine import Trainer
 from kfashion_d2.engine.best_checkpoint import BestCheckpoint, StopTraining
+from kfashion_d2.engine.launch import launch
 from tests.engine.test_trainer import clean_catalogs, make_cfg  # noqa: F401
 
 

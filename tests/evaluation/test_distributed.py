@@ -18,10 +18,10 @@ SCRIPT = """
 import sys
 import numpy as np
 from detectron2.data import DatasetCatalog, MetadataCatalog, build_detection_test_loader
-from detectron2.engine import launch
 from detectron2.evaluation import inference_on_dataset
 from detectron2.utils import comm
 from torch import nn
+from kfashion_d2.engine.launch import launch
 from kfashion_d2.evaluation import AttributeEvaluator, write_predictions
 from tests.evaluation.test_attribute_evaluator import NAME, SCHEMA, Model, quarters, random_case
 

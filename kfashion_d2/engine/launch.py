@@ -1,0 +1,33 @@
+"""Detectron2's launch, with processes that leave their group before they end."""
+
+from __future__ import annotations
+
+from .. import _needs_detectron2  # noqa: F401  # isort: skip
+
+from collections.abc import Callable
+from typing import Any
+
+import torch.distributed as dist
+from detectron2.engine import launch as launch_processes
+
+__all__ = ["launch"]
+
+
+def launch(main_func: Callable[..., Any], num_processes: int, *, args: tuple = (), **kw: Any) -> None:
+    """
+    ``detectron2.engine.launch``. Its processes end while gloo's threads still run, and now and then one of them
+    aborts with "terminate called without an active exception", though all its work was done.
+
+    Args:
+        main_func: what each process calls, with `args`; of a module, so that it can be pickled.
+        num_processes: on this machine; 1 calls `main_func` here.
+        kw: ``num_machines``, ``machine_rank``, ``dist_url``, ``timeout``.
+    """
+    launch_processes(_run, num_processes, args=(main_func, args), **kw)
+
+
+def _run(main_func: Callable[..., Any], args: tuple) -> None:
+    main_func(*args)
+    if dist.is_initialized():
+        dist.barrier()
+        dist.destroy_process_group()
