@@ -23,6 +23,12 @@ def parse_args() -> argparse.Namespace:
         "--annotations-only", action="store_true", help="write the JSON files alone, to time conversion"
     )
     parser.add_argument("--clean", action="store_true", help="without the faults of the real data")
+    parser.add_argument(
+        "--imbalance",
+        type=float,
+        default=1.0,
+        help="how many times as common a group's first label is as its last; 100 gives a long tail (default: 1)",
+    )
     return parser.parse_args()
 
 
@@ -37,6 +43,7 @@ def main() -> int:
             args.seed,
             dirt=not args.clean,
             annotations_only=args.annotations_only,
+            imbalance=args.imbalance,
         )
     except ValueError as error:
         print(f"make_demo_data.py: {error}", file=sys.stderr)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import shutil
 from collections import Counter
 from dataclasses import dataclass
@@ -20,7 +21,8 @@ from . import dirt as faults
 from .annotation_json import build_annotation, outline_polygon, shuffle_keys
 from .canvas import Canvas
 from .figure import sample_pose
-from .labels import Garment, sample_outfit
+from .labels import Garment
+from .outfit import sample_outfit
 from .painting import masks_of, paint_garment, shape_of
 from .scene import Person, background, finish, sample_size
 
@@ -63,6 +65,7 @@ def draw_example(
     *,
     image_size: tuple[int, int] | None = None,
     dirt: bool = True,
+    imbalance: float = 1.0,
     with_image: bool = True,
     schema: AttributeSchema | None = None,
 ) -> Example:
@@ -76,6 +79,7 @@ def draw_example(
         index: the picture's place, >= 0.
         image_size: (height, width) in pixels; None: one of several, all near 224.
         dirt: plant the faults of the real data.
+        imbalance: see :func:`make_demo_data`.
         with_image: False: annotation only, several times as fast.
         schema: K-Fashion's own where None.
     """
@@ -84,7 +88,7 @@ def draw_example(
     brush = np.random.default_rng([seed, split, index, 1])  # what does not touch the annotation
     height, width = sample_size(rng) if image_size is None else image_size
     style = int(rng.integers(len(schema.styles)))
-    outfit = [] if rng.random() < _EMPTY_RATE else sample_outfit(rng)
+    outfit = [] if rng.random() < _EMPTY_RATE else sample_outfit(rng, imbalance)
     image = background(brush, height, width, style) if with_image else np.empty((height, width, 3), np.uint8)
     canvas = Canvas(image, sample_pose(rng, height, width))
     garments = _dress(canvas, outfit, rng, brush, with_image) if outfit else []
@@ -153,6 +157,7 @@ def make_demo_data(
     image_size: tuple[int, int] | None = None,
     dirt: bool = True,
     annotations_only: bool = False,
+    imbalance: float = 1.0,
 ) -> dict[str, Any]:
     """
     Write a demo set in the real K-Fashion layout: ``{Training,Validation}/라벨링데이터/<style>/<id>.json`` and
@@ -168,6 +173,8 @@ def make_demo_data(
         image_size: (height, width) in pixels; None: several sizes near 224.
         dirt: plant the faults of the real data (see `dirt.py`).
         annotations_only: write no pictures.
+        imbalance: of both splits, >= 1: how many times as common a group's first label is as its last, about; 1: all
+            as even as can be. At 100 each group has labels that fewer than one garment in a hundred has.
 
     Returns:
         dict: "images", "annotations" and "garments", each a dict of split folder -> count; "dirt": fault -> count.
@@ -178,6 +185,8 @@ def make_demo_data(
     output = Path(output)
     if min(num_train, num_val, seed) < 0:
         raise ValueError(f"num_train={num_train}, num_val={num_val} and seed={seed} must not be negative")
+    if not 1 <= imbalance < math.inf:
+        raise ValueError(f"imbalance={imbalance}: it must be at least 1")
     if image_size is not None and not 64 <= min(image_size) <= max(image_size) <= 4096:
         raise ValueError(f"image_size={image_size}: height and width must be from 64 to 4096 pixels")
     _prepare(output, {"num_train": num_train, "num_val": num_val, "seed": seed, "annotations_only": annotations_only})
@@ -187,7 +196,14 @@ def make_demo_data(
     for split, (name, count) in enumerate(zip(SPLITS, (num_train, num_val), strict=True)):
         for index in tqdm(range(count), desc=name, unit="picture", disable=None):
             example = draw_example(
-                seed, split, index, image_size=image_size, dirt=dirt, with_image=not annotations_only, schema=schema
+                seed,
+                split,
+                index,
+                image_size=image_size,
+                dirt=dirt,
+                imbalance=imbalance,
+                with_image=not annotations_only,
+                schema=schema,
             )
             wrote_image = _write(output / name, example)
             summary["images"][name] += wrote_image

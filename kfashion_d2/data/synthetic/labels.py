@@ -310,33 +310,3 @@ def sample_garment(rng: np.random.Generator, part: str, taken: list[str], inside
         garment = Garment(part, category, color, sub_color, length, fit, sleeve, neckline, collar, inside=inside)
     _sample_surface(rng, garment)
     return garment
-
-
-def sample_outfit(rng: np.random.Generator) -> list[Garment]:
-    """
-    The garments of a picture, from the innermost to the outermost.
-
-    Returns:
-        list[Garment]: one of bottom + top (38 %), dress (24 %), bottom + top + outer (26 %), dress + outer (12 %).
-    """
-    u = rng.random()
-    parts = ["bottom", "top"] if u < 0.38 or 0.62 <= u < 0.88 else ["dress"]
-    with_outer = u >= 0.62
-    garments: list[Garment] = []
-    for part in parts:
-        garments.append(sample_garment(rng, part, [g.color for g in garments], with_outer))
-    if with_outer:
-        outer = sample_garment(rng, "outer", [g.color for g in garments])
-        for garment in garments:
-            _hide(garment, outer)
-        garments.append(outer)
-    return garments
-
-
-def _hide(garment: Garment, outer: Garment) -> None:
-    """Mark what an open outer leaves unseen of the garment below it."""
-    if garment.part != "bottom" and outer.sleeve_length != "sleeveless":
-        garment.hidden.add("sleeve_length")
-    start = 0.405 if garment.part == "bottom" else 0.2
-    if outer.hem > start + 0.5 * (garment.hem - start):
-        garment.hidden.add("fit")
