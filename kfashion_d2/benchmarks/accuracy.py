@@ -1,0 +1,92 @@
+"""What each choice of the attribute branch brings: tiny variants, trained from scratch on a long-tailed demo set."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import logging
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from ..config import get_config_file
+from ..data import convert_dataset, make_demo_data
+from ..data.files import write_atomically
+from ..engine import setup_config
+from .accuracy_report import write_report
+from .accuracy_run import run_once
+from .accuracy_variants import VARIANTS
+
+__all__ = ["add_arguments", "run"]
+
+logger = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--folder", default="output/ablation", help="data, runs and results (default: output/ablation)")
+    parser.add_argument("--variants", nargs="+", choices=list(VARIANTS), metavar="NAME", help=f"{', '.join(VARIANTS)}")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="(default: 0 1 2)")
+    parser.add_argument("--iterations", type=int, default=400, help="of 8 images (default: 400)")
+    parser.add_argument("--num-train", type=int, default=2000, help="training pictures (default: 2000)")
+    parser.add_argument("--num-val", type=int, default=1000, help="validation pictures (default: 1000)")
+    parser.add_argument("--imbalance", type=float, default=100, help="of the labels; see make_demo_data.py")
+    parser.add_argument("--docs", help="folder whose ablation.md and images/ablation.png are brought up to date")
+    parser.add_argument("--report-only", action="store_true", help="train nothing: the tables of what is there")
+
+
+def run(args: argparse.Namespace) -> str:
+    """The tables, as text. Runs that finished before are kept; the first seed's runs come first."""
+    folder = Path(args.folder)
+    if not args.report_only:
+        _make_store(folder, args)
+        todo = [(name, seed) for seed in args.seeds for name in args.variants or VARIANTS]
+        for name, seed in tqdm(todo, unit="run", disable=None):
+            ensure_run(folder, name, seed, args.iterations)
+    return write_report(folder, args.docs)
+
+
+def _make_store(folder: Path, args: argparse.Namespace) -> None:
+    """Draw and convert the data, unless that was done."""
+    made = {"num_train": args.num_train, "num_val": args.num_val, "imbalance": args.imbalance, "seed": 0}
+    note = folder / "data.json"
+    if note.is_file():
+        before = json.loads(note.read_text(encoding="utf-8"))
+        if before != made:
+            raise ValueError(f"{folder} holds runs on other data ({before}, not {made}): choose another --folder")
+        return
+    make_demo_data(folder / "data", **made)
+    convert_dataset(folder / "data", folder / "store")
+    note.write_text(json.dumps(made) + "\n", encoding="utf-8")
+
+
+def ensure_run(folder: Path, name: str, seed: int, iterations: int) -> bool:
+    """
+    Train and score a variant, unless its result is there and was made with the same config.
+
+    Returns:
+        Whether it was trained.
+    """
+    variant = VARIANTS[name]
+    opts = [*variant.opts, "SOLVER.MAX_ITER", iterations, "DATALOADER.NUM_WORKERS", 0]
+    cfg = setup_config(get_config_file(variant.config), ["DATASETS.KFASHION.ROOT", str(folder / "store"), *opts])
+    result = folder / "runs" / f"{name}_{seed}.json"
+    recipe = _recipe(cfg)
+    if result.is_file() and json.loads(result.read_text(encoding="utf-8"))["recipe"] == recipe:
+        return False
+    arrays, found = run_once(cfg, seed, result.with_suffix(".log"))
+    np.savez_compressed(result.with_suffix(".npz"), **arrays._asdict())
+    shutil.rmtree(result.with_suffix(""), ignore_errors=True)
+    found = {"variant": name, "seed": seed, "iterations": iterations, "recipe": recipe, **found}
+    write_atomically(result, (json.dumps(found, indent=2) + "\n").encode())
+    return True
+
+
+def _recipe(cfg: Any) -> str:
+    """Sixteen digits that change with anything in the config but folders."""
+    cfg = cfg.clone()
+    cfg.DATASETS.KFASHION.ROOT = cfg.OUTPUT_DIR = ""
+    return hashlib.sha256(cfg.dump(sort_keys=True).encode()).hexdigest()[:16]

@@ -1,0 +1,139 @@
+"""
+The ablation's numbers: metrics of the stored scores, their means over the seeds, a table and a plot.
+
+Shapes: G garments of the validation split, L labels.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tabulate import tabulate
+
+from ..data.statistics import label_counts
+from ..data.store import KFashionDataset
+from ..evaluation import BANDS, average_precision, band_means, label_bands
+from ..schema import UNKNOWN, AttributeSchema, kfashion_schema
+from .accuracy_variants import GROUPS, VARIANTS
+
+__all__ = ["label_f1", "metrics_of", "run_metrics", "write_report"]
+
+SCORES = ("gt_boxes", "gt_boxes_found_class", "detections")
+BEGIN, END = "<!-- tables: written by tools/benchmark.py accuracy -->", "<!-- end of the tables -->"
+
+
+def label_f1(scores: np.ndarray, targets: np.ndarray, schema: AttributeSchema, threshold: float = 0.5) -> np.ndarray:
+    """
+    F1 of each label, as :func:`evaluate_attributes` counts it: the best label answers a single-label group, all from
+    `threshold` on a multi-label one; over what is known.
+
+    Args:
+        scores: float (G, L).
+        targets: int8 (G, L).
+
+    Returns:
+        float64 (L,): 0 to 1; NaN of a label that is nowhere true.
+    """
+    result = np.full(schema.num_labels, np.nan)
+    for group in schema.groups:
+        columns = schema.slice(group.name)
+        x, t = scores[:, columns], targets[:, columns]
+        if group.is_single:
+            answers = (np.arange(t.shape[1]) == x.argmax(axis=1)[:, None]) & x.any(axis=1, keepdims=True)
+        else:
+            answers = x >= threshold
+        answers &= t != UNKNOWN
+        right, occurs, answered = ((answers & (t == 1)).sum(axis=0), (t == 1).sum(axis=0), answers.sum(axis=0))
+        seen = occurs > 0
+        result[columns][seen] = 2 * right[seen] / (occurs + answered)[seen]
+    return result
+
+
+def metrics_of(scores: np.ndarray, targets: np.ndarray, bands: np.ndarray, schema: AttributeSchema) -> dict[str, float]:
+    """
+    Returns:
+        dict, in per cent: "macro_f1" and "mAP", the mean over the groups of the mean over a group's labels (single-label
+        groups too: each label against the others); "f1_<band>" and "ap_<band>", the mean over all labels of a band;
+        "<group>/macro_f1".
+    """
+    f1 = label_f1(scores, targets, schema)
+    ap = average_precision(scores, targets)
+    groups = {group.name: schema.slice(group.name) for group in schema.groups}
+    result = {f"{name}/macro_f1": _mean(f1[columns]) for name, columns in groups.items()}
+    result["macro_f1"] = _mean(result.values())
+    result["mAP"] = _mean(_mean(ap[columns]) for columns in groups.values())
+    for name, values in {"f1": f1, "ap": ap}.items():
+        means = band_means(values, bands, schema)["all"]
+        result.update((f"{name}_{band}", means[band][0]) for band in BANDS)
+    return {name: 100 * value for name, value in result.items()}
+
+
+def _mean(values: Iterable[float]) -> float:
+    kept = [value for value in values if not math.isnan(value)]
+    return math.fsum(kept) / len(kept) if kept else math.nan
+
+
+def run_metrics(folder: Path) -> dict[str, list[dict[str, float]]]:
+    """Variant -> a dict of metrics for each seed that finished: :func:`metrics_of` under each name of SCORES, AP, time."""
+    schema = kfashion_schema().subset(GROUPS)
+    counts = label_counts(KFashionDataset(folder / "store" / "train", classes="category_or_part"), schema)
+    bands = label_bands(*(count.sum(axis=0) for count in counts))
+    results: dict[str, list[dict[str, float]]] = {}
+    for name in VARIANTS:
+        for path in sorted((folder / "runs").glob(f"{name}_[0-9]*.json")):
+            found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            row = {"AP": found["bbox"]["AP"], "AP50": found["bbox"]["AP50"], "ms": 1000 * found["cpu_seconds"]}
+            row["test_ms"], row["parameters"] = 1000 * found["test_cpu_seconds"], found["parameters"] / 1e6
+            with np.load(path.with_suffix(".npz")) as stored:
+                targets, matched = stored["targets"], stored["matched"]
+                row["matched"] = 100 * float(matched.mean())
+                for kind in SCORES:
+                    rows = matched if kind == "detections" else slice(None)
+                    metrics = metrics_of(stored[kind][rows], targets[rows], bands, schema)
+                    row.update((f"{kind}/{metric}", value) for metric, value in metrics.items())
+            results.setdefault(name, []).append(row)
+    return results
+
+
+def _cell(rows: Sequence[dict[str, float]], metric: str, digits: int = 1) -> str:
+    """Mean and, of several seeds, the standard deviation (n - 1)."""
+    values = [row[metric] for row in rows if not math.isnan(row[metric])]
+    if not values:
+        return "-"
+    text = f"{np.mean(values):.{digits}f}"
+    return f"{text} ± {np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else text
+
+
+_COLUMNS = {
+    "macro-F1": "gt_boxes/macro_f1",
+    "mAP": "gt_boxes/mAP",
+    "F1 head": "gt_boxes/f1_head",
+    "mid": "gt_boxes/f1_mid",
+    "tail": "gt_boxes/f1_tail",
+    "macro-F1, found class": "gt_boxes_found_class/macro_f1",
+    "macro-F1, detections": "detections/macro_f1",
+    "box AP50": "AP50",
+    "CPU ms": "ms",
+}
+
+
+def _table(results: dict[str, list[dict[str, float]]], steps: bool) -> str:
+    header = ["variant", *_COLUMNS, "seeds"]
+    lines = []
+    for name, rows in results.items():
+        variant = VARIANTS[name]
+        if variant.steps == steps:
+            cells = [_cell(rows, metric, digits=0 if metric == "ms" else 1) for metric in _COLUMNS.values()]
+            lines.append([variant.title, *cells, len(rows)])
+    return tabulate(lines, headers=header, tablefmt="github", disable_numparse=True)
+
+
+def write_report(folder: Path, docs: str | None) -> str:
+    results = run_metrics(folder)
+    text = "\n\n".join(_table(results, steps) for steps in (True, False))
+    return text

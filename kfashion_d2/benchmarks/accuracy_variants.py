@@ -1,0 +1,94 @@
+"""What the ablation compares: a config and overrides for each row of its table."""
+
+from __future__ import annotations
+
+from .. import _needs_detectron2  # noqa: F401  # isort: skip
+
+from typing import NamedTuple
+
+from ..modeling import ROI_ATTRIBUTE_HEAD_REGISTRY, AttributeHead
+
+__all__ = ["GROUPS", "VARIANTS", "Variant"]
+
+GROUPS = ["material", "length", "sleeve_length", "neckline", "collar", "fit"]
+"""K-COORD's six groups, which every row trains and is scored on."""
+
+_KCOORD, _OURS = "quick/kcoord_attribute_rcnn_tiny.yaml", "quick/attribute_rcnn_tiny.yaml"
+# The setting of K-COORD's recipe, for every row.
+_SETTING = {"DATASETS.KFASHION.CLASSES": "category_or_part", "MODEL.ROI_HEADS.NUM_CLASSES": 25}
+_HEAD = "MODEL.ROI_ATTRIBUTE_HEAD."
+
+
+@ROI_ATTRIBUTE_HEAD_REGISTRY.register()
+class AllProposalsAttributeHead(AttributeHead):
+    """A step of the table: trained on the background too, with the labels of the garment nearest to it."""
+
+    trains_on_background = True
+
+
+class Variant(NamedTuple):
+    """
+    A row: its title, the config, and what differs from it.
+
+    Attributes:
+        steps: whether it continues the row above; else it is a single change of the default.
+    """
+
+    title: str
+    config: str
+    changes: dict[str, object]
+    steps: bool
+
+    @property
+    def opts(self) -> list[object]:
+        """KEY VALUE pairs over the config."""
+        pairs = {f"{_HEAD}GROUPS": GROUPS, **_SETTING, **self.changes}
+        return [word for pair in pairs.items() for word in pair]
+
+
+def _variants() -> dict[str, Variant]:
+    variants = {"kcoord": Variant("K-COORD recipe", _KCOORD, {}, True)}
+    changes: dict[str, object] = {
+        f"{_HEAD}FEATURES": "box",
+        f"{_HEAD}NUM_CONV": 0,
+        f"{_HEAD}NUM_FC": 0,
+        f"{_HEAD}LOSS_WEIGHT": 1 / len(GROUPS),  # the mean over the groups, as K-COORD's
+    }
+    steps: dict[str, tuple[str, dict[str, object]]] = {
+        "masking": ("+ unknown masked", {f"{_HEAD}NAME": "AllProposalsAttributeHead"}),
+        "foreground": ("+ foreground only", {f"{_HEAD}NAME": "AttributeHead"}),
+        "class": ("+ class conditioning", {f"{_HEAD}CLASS_EMBED_DIM": 32}),
+        "trunk": ("+ own trunk", {f"{_HEAD}FEATURES": "own", f"{_HEAD}NUM_CONV": 1, f"{_HEAD}NUM_FC": 1}),
+        "asymmetric": ("+ asymmetric loss", {f"{_HEAD}LOSS.MULTI": "asymmetric"}),
+        "adjusted": ("+ logit adjustment", {f"{_HEAD}LOSS.SINGLE": "logit_adjusted"}),
+        "repeat": ("+ repeat factors", _REPEAT),
+    }
+    for name, (title, change) in steps.items():
+        changes = {**changes, **change}
+        variants[name] = Variant(title, _OURS, changes, True)
+    for name, (title, change) in _SINGLE_CHANGES.items():
+        variants[name] = Variant(title, _OURS, change, False)
+    return variants
+
+
+_REPEAT: dict[str, object] = {
+    "DATALOADER.SAMPLER_TRAIN": "AttributeRepeatFactorSampler",
+    "DATALOADER.REPEAT_LABELS": GROUPS,
+    "DATALOADER.REPEAT_THRESHOLD": 0.05,
+}
+_SINGLE_CHANGES: dict[str, tuple[str, dict[str, object]]] = {
+    "default": ("the default", {}),
+    "default+weight1": ("loss weight 1", {f"{_HEAD}LOSS_WEIGHT": 1.0}),
+    "default+box": ("box head's features", {f"{_HEAD}FEATURES": "box", f"{_HEAD}NUM_CONV": 0, f"{_HEAD}NUM_FC": 0}),
+    "default+adjusted": ("logit adjustment", {f"{_HEAD}LOSS.SINGLE": "logit_adjusted"}),
+    "default+class": ("class conditioning", {f"{_HEAD}CLASS_EMBED_DIM": 32}),
+    "default+prior": ("class prior", {f"{_HEAD}CLASS_PRIOR": True}),
+    "default+possible": ("impossible labels out", {f"{_HEAD}MASK_IMPOSSIBLE": True}),
+    "default+asymmetric": ("asymmetric loss", {f"{_HEAD}LOSS.MULTI": "asymmetric"}),
+    "default+posweight": ("positives weighted, up to 10", {f"{_HEAD}LOSS.POS_WEIGHT_CAP": 10.0}),
+    "default+repeat": ("repeat factors", _REPEAT),
+    "default+deep": ("4 convolutions on 14 x 14", {f"{_HEAD}NUM_CONV": 4, f"{_HEAD}POOLER_RESOLUTION": 14}),
+    "default+uncertainty": ("uncertainty balance", {f"{_HEAD}LOSS.BALANCE": "uncertainty"}),
+}
+
+VARIANTS = _variants()
