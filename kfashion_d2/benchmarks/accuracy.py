@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> str:
         todo = [(name, seed) for seed in args.seeds for name in args.variants or VARIANTS]
         for name, seed in tqdm(todo, unit="run", disable=None):
             ensure_run(folder, name, seed, args.iterations)
-    return write_report(folder, args.docs)
+    return write_report(folder, Path(args.docs) if args.docs else None)
 
 
 def _make_store(folder: Path, args: argparse.Namespace) -> None:

@@ -19,11 +19,13 @@ from ..data.statistics import label_counts
 from ..data.store import KFashionDataset
 from ..evaluation import BANDS, average_precision, band_means, label_bands
 from ..schema import UNKNOWN, AttributeSchema, kfashion_schema
+from .accuracy_plot import plot_ablation
 from .accuracy_variants import GROUPS, VARIANTS
 
-__all__ = ["label_f1", "metrics_of", "run_metrics", "write_report"]
+__all__ = ["label_f1", "metrics_of", "run_metrics", "tables", "write_report"]
 
 SCORES = ("gt_boxes", "gt_boxes_found_class", "detections")
+Results = dict[str, list[dict[str, float]]]
 BEGIN, END = "<!-- tables: written by tools/benchmark.py accuracy -->", "<!-- end of the tables -->"
 
 
@@ -57,9 +59,9 @@ def label_f1(scores: np.ndarray, targets: np.ndarray, schema: AttributeSchema, t
 def metrics_of(scores: np.ndarray, targets: np.ndarray, bands: np.ndarray, schema: AttributeSchema) -> dict[str, float]:
     """
     Returns:
-        dict, in per cent: "macro_f1" and "mAP", the mean over the groups of the mean over a group's labels (single-label
-        groups too: each label against the others); "f1_<band>" and "ap_<band>", the mean over all labels of a band;
-        "<group>/macro_f1".
+        dict, in per cent: "macro_f1" and "mAP", the mean over the groups of the mean over a group's labels (of
+        single-label groups, each label against the others); "f1_<band>" and "ap_<band>", the mean over all labels of a
+        band; "<group>/macro_f1".
     """
     f1 = label_f1(scores, targets, schema)
     ap = average_precision(scores, targets)
@@ -78,12 +80,12 @@ def _mean(values: Iterable[float]) -> float:
     return math.fsum(kept) / len(kept) if kept else math.nan
 
 
-def run_metrics(folder: Path) -> dict[str, list[dict[str, float]]]:
-    """Variant -> a dict of metrics for each seed that finished: :func:`metrics_of` under each name of SCORES, AP, time."""
+def run_metrics(folder: Path) -> Results:
+    """Variant -> for each seed that finished: :func:`metrics_of` under each name of SCORES, box AP, times and sizes."""
     schema = kfashion_schema().subset(GROUPS)
     counts = label_counts(KFashionDataset(folder / "store" / "train", classes="category_or_part"), schema)
     bands = label_bands(*(count.sum(axis=0) for count in counts))
-    results: dict[str, list[dict[str, float]]] = {}
+    results: Results = {}
     for name in VARIANTS:
         for path in sorted((folder / "runs").glob(f"{name}_[0-9]*.json")):
             found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -109,31 +111,76 @@ def _cell(rows: Sequence[dict[str, float]], metric: str, digits: int = 1) -> str
     return f"{text} ± {np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else text
 
 
-_COLUMNS = {
+_ON_TRUE_BOXES = {
     "macro-F1": "gt_boxes/macro_f1",
     "mAP": "gt_boxes/mAP",
     "F1 head": "gt_boxes/f1_head",
-    "mid": "gt_boxes/f1_mid",
-    "tail": "gt_boxes/f1_tail",
-    "macro-F1, found class": "gt_boxes_found_class/macro_f1",
-    "macro-F1, detections": "detections/macro_f1",
+    "F1 mid": "gt_boxes/f1_mid",
+    "F1 tail": "gt_boxes/f1_tail",
     "box AP50": "AP50",
     "CPU ms": "ms",
 }
+_ELSEWHERE = {
+    "found class: macro-F1": "gt_boxes_found_class/macro_f1",
+    "mAP": "gt_boxes_found_class/mAP",
+    "detections: macro-F1": "detections/macro_f1",
+    "mAP ": "detections/mAP",
+    "garments found": "matched",
+    "box AP": "AP",
+    "CPU ms, test": "test_ms",
+    "M parameters": "parameters",
+}
+_PER_GROUP = {name.replace("_", " "): f"gt_boxes/{name}/macro_f1" for name in GROUPS}
+_BANDED = {f"AP {band}": f"gt_boxes/ap_{band}" for band in BANDS}
 
 
-def _table(results: dict[str, list[dict[str, float]]], steps: bool) -> str:
-    header = ["variant", *_COLUMNS, "seeds"]
+def _table(results: Results, columns: dict[str, str], *, steps: bool) -> str:
     lines = []
     for name, rows in results.items():
         variant = VARIANTS[name]
         if variant.steps == steps:
-            cells = [_cell(rows, metric, digits=0 if metric == "ms" else 1) for metric in _COLUMNS.values()]
+            cells = [_cell(rows, metric, digits=0 if metric.endswith("ms") else 1) for metric in columns.values()]
             lines.append([variant.title, *cells, len(rows)])
+    header = ["K-COORD's recipe, step by step" if steps else "changes of the default", *columns, "seeds"]
     return tabulate(lines, headers=header, tablefmt="github", disable_numparse=True)
 
 
-def write_report(folder: Path, docs: str | None) -> str:
+def tables(results: Results) -> str:
+    """Everything, as Markdown: each set of columns for the steps and for the single changes."""
+    sections = {
+        "On true boxes": _ON_TRUE_BOXES,
+        "With the class found, and on detections": _ELSEWHERE,
+        "Macro-F1 of each group, on true boxes; AP by band": {**_PER_GROUP, **_BANDED},
+    }
+    return "\n\n".join(
+        f"### {title}\n\n{_table(results, columns, steps=True)}\n\n{_table(results, columns, steps=False)}"
+        for title, columns in sections.items()
+    )
+
+
+def write_report(folder: Path, docs: Path | None) -> str:
+    """
+    Args:
+        folder: of the runs.
+        docs: gets the tables into its ``ablation.md``, between two marks (or at the end of it, with the marks), and the
+            plot into ``images/ablation.png``; None: neither.
+
+    Returns:
+        The tables.
+    """
     results = run_metrics(folder)
-    text = "\n\n".join(_table(results, steps) for steps in (True, False))
+    text = tables(results)
+    if docs is not None:
+        (docs / "images").mkdir(parents=True, exist_ok=True)
+        page = docs / "ablation.md"
+        before = page.read_text(encoding="utf-8") if page.is_file() else "# The ablation\n\n![](images/ablation.png)\n"
+        page.write_text(_between_marks(before, text), encoding="utf-8")
+        plot_ablation(results, docs / "images" / "ablation.png")
     return text
+
+
+def _between_marks(page: str, text: str) -> str:
+    if BEGIN not in page:
+        page = f"{page.rstrip()}\n\n{BEGIN}\n{END}\n"
+    head, _, rest = page.partition(BEGIN)
+    return f"{head}{BEGIN}\n\n{text}\n\n{END}{rest.partition(END)[2]}"
