@@ -17,7 +17,7 @@ from tabulate import tabulate
 
 from ..data.statistics import label_counts
 from ..data.store import KFashionDataset
-from ..evaluation import BANDS, average_precision, band_means, label_bands
+from ..evaluation import BANDS, average_precision, band_means, evaluate_attributes, label_bands
 from ..schema import UNKNOWN, AttributeSchema, kfashion_schema
 from .accuracy_plot import plot_ablation
 from .accuracy_variants import GROUPS, VARIANTS
@@ -61,8 +61,9 @@ def metrics_of(scores: np.ndarray, targets: np.ndarray, bands: np.ndarray, schem
     Returns:
         dict, in per cent: "macro_f1" and "mAP", the mean over the groups of the mean over a group's labels (of
         single-label groups, each label against the others); "f1_<band>" and "ap_<band>", the mean over all labels of a
-        band; "<group>/macro_f1".
+        band; "<group>/macro_f1"; "accuracy", the mean over the single-label groups.
     """
+    plain = evaluate_attributes(scores, targets, schema)
     f1 = label_f1(scores, targets, schema)
     ap = average_precision(scores, targets)
     groups = {group.name: schema.slice(group.name) for group in schema.groups}
@@ -72,7 +73,7 @@ def metrics_of(scores: np.ndarray, targets: np.ndarray, bands: np.ndarray, schem
     for name, values in {"f1": f1, "ap": ap}.items():
         means = band_means(values, bands, schema)["all"]
         result.update((f"{name}_{band}", means[band][0]) for band in BANDS)
-    return {name: 100 * value for name, value in result.items()}
+    return {"accuracy": plain["mean/accuracy"], **{name: 100 * value for name, value in result.items()}}
 
 
 def _mean(values: Iterable[float]) -> float:
@@ -117,6 +118,7 @@ _ON_TRUE_BOXES = {
     "F1 head": "gt_boxes/f1_head",
     "F1 mid": "gt_boxes/f1_mid",
     "F1 tail": "gt_boxes/f1_tail",
+    "accuracy": "gt_boxes/accuracy",
     "box AP50": "AP50",
     "CPU ms": "ms",
 }

@@ -110,6 +110,7 @@ def test_metrics_by_hand():
     assert found["fit/macro_f1"] == pytest.approx(100 * (4 / 5 + 2 / 3) / 2)
     assert found["material/macro_f1"] == pytest.approx(100 * 2 / 3)
     assert found["macro_f1"] == pytest.approx((found["fit/macro_f1"] + found["material/macro_f1"]) / 2)
+    assert found["accuracy"] == pytest.approx(75)
     assert found["f1_head"] == pytest.approx(80)
     assert found["f1_tail"] == pytest.approx(100 * 2 / 3)
     assert math.isnan(found["f1_mid"]) and math.isnan(found["neckline/macro_f1"])
@@ -147,7 +148,12 @@ def test_other_data_are_refused(tmp_path):
 
 
 def row_of(base):
-    names = ["macro_f1", "mAP", *(f"{kind}_{band}" for kind in ("f1", "ap") for band in ("head", "mid", "tail"))]
+    names = [
+        "macro_f1",
+        "mAP",
+        "accuracy",
+        *(f"{kind}_{band}" for kind in ("f1", "ap") for band in ("head", "mid", "tail")),
+    ]
     names += [f"{group}/macro_f1" for group in GROUPS]
     row = {f"{k}/{n}": base for k in ("gt_boxes", "gt_boxes_found_class", "detections") for n in names}
     return row | dict.fromkeys(("AP", "AP50", "ms", "test_ms", "parameters", "matched"), 2 * base)
@@ -158,8 +164,8 @@ def test_tables_show_means_and_spreads(tmp_path):
     lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in tables(results).splitlines() if "|" in line]
     found = {line[0]: line for line in lines[:6]}
     # Mean 11.5, sample standard deviation sqrt(4.5); AP50 and milliseconds are twice as much.
-    assert found["K-COORD recipe"] == ["K-COORD recipe", *["11.5 ± 2.1"] * 5, "23.0 ± 4.2", "23 ± 4", "2"]
-    assert found["the default"] == ["the default", *["-"] * 7, "1"]
+    assert found["K-COORD recipe"] == ["K-COORD recipe", *["11.5 ± 2.1"] * 6, "23.0 ± 4.2", "23 ± 4", "2"]
+    assert found["the default"] == ["the default", *["-"] * 8, "1"]
     plot_ablation(results, tmp_path / "plot.png")
     assert (tmp_path / "plot.png").read_bytes()[1:4] == b"PNG"
 
