@@ -17,63 +17,47 @@ from tabulate import tabulate
 
 from ..data.statistics import label_counts
 from ..data.store import KFashionDataset
-from ..evaluation import BANDS, average_precision, band_means, evaluate_attributes, label_bands
-from ..schema import UNKNOWN, AttributeSchema, kfashion_schema
+from ..evaluation import BANDS, band_means, label_table
+from ..schema import AttributeSchema, kfashion_schema
 from .accuracy_plot import plot_ablation
 from .accuracy_variants import GROUPS, VARIANTS
 
-__all__ = ["label_f1", "metrics_of", "run_metrics", "tables", "write_report"]
+__all__ = ["metrics_of", "run_metrics", "tables", "write_report"]
 
 SCORES = ("gt_boxes", "gt_boxes_found_class", "detections")
 Results = dict[str, list[dict[str, float]]]
 BEGIN, END = "<!-- tables: written by tools/benchmark.py accuracy -->", "<!-- end of the tables -->"
 
 
-def label_f1(scores: np.ndarray, targets: np.ndarray, schema: AttributeSchema, threshold: float = 0.5) -> np.ndarray:
+def metrics_of(
+    scores: np.ndarray, targets: np.ndarray, counts: np.ndarray, schema: AttributeSchema
+) -> dict[str, float]:
     """
-    F1 of each label, as :func:`evaluate_attributes` counts it: the best label answers a single-label group, all from
-    `threshold` on a multi-label one; over what is known.
-
     Args:
         scores: float (G, L).
         targets: int8 (G, L).
+        counts: int (2, L): of the training set, garments that have the label and garments of which it is known.
 
-    Returns:
-        float64 (L,): 0 to 1; NaN of a label that is nowhere true.
-    """
-    result = np.full(schema.num_labels, np.nan)
-    for group in schema.groups:
-        columns = schema.slice(group.name)
-        x, t = scores[:, columns], targets[:, columns]
-        if group.is_single:
-            answers = (np.arange(t.shape[1]) == x.argmax(axis=1)[:, None]) & x.any(axis=1, keepdims=True)
-        else:
-            answers = x >= threshold
-        answers &= t != UNKNOWN
-        right, occurs, answered = ((answers & (t == 1)).sum(axis=0), (t == 1).sum(axis=0), answers.sum(axis=0))
-        seen = occurs > 0
-        result[columns][seen] = 2 * right[seen] / (occurs + answered)[seen]
-    return result
-
-
-def metrics_of(scores: np.ndarray, targets: np.ndarray, bands: np.ndarray, schema: AttributeSchema) -> dict[str, float]:
-    """
     Returns:
         dict, in per cent: "macro_f1" and "mAP", the mean over the groups of the mean over a group's labels (of
         single-label groups, each label against the others); "f1_<band>" and "ap_<band>", the mean over all labels of a
         band; "<group>/macro_f1"; "accuracy", the mean over the single-label groups.
     """
-    plain = evaluate_attributes(scores, targets, schema)
-    f1 = label_f1(scores, targets, schema)
-    ap = average_precision(scores, targets)
-    groups = {group.name: schema.slice(group.name) for group in schema.groups}
-    result = {f"{name}/macro_f1": _mean(f1[columns]) for name, columns in groups.items()}
+    table = label_table(scores, targets, schema, label_counts=counts)
+    f1, ap = table.f1, table.average_precision
+    columns_of = {group.name: schema.slice(group.name) for group in schema.groups}
+    result = {f"{name}/macro_f1": _mean(f1[columns]) for name, columns in columns_of.items()}
     result["macro_f1"] = _mean(result.values())
-    result["mAP"] = _mean(_mean(ap[columns]) for columns in groups.values())
+    result["mAP"] = _mean(_mean(ap[columns]) for columns in columns_of.values())
+    single = [group.name for group in schema.groups if group.is_single]
+    right, known = table.right, table.known
+    result["accuracy"] = _mean(
+        right[columns_of[name]].sum() / (known[columns_of[name]][0] or math.nan) for name in single
+    )
     for name, values in {"f1": f1, "ap": ap}.items():
-        means = band_means(values, bands, schema)["all"]
+        means = band_means(values, table.bands, schema)["all"]
         result.update((f"{name}_{band}", means[band][0]) for band in BANDS)
-    return {"accuracy": plain["mean/accuracy"], **{name: 100 * value for name, value in result.items()}}
+    return {name: 100 * value for name, value in result.items()}
 
 
 def _mean(values: Iterable[float]) -> float:
@@ -84,8 +68,8 @@ def _mean(values: Iterable[float]) -> float:
 def run_metrics(folder: Path) -> Results:
     """Variant -> for each seed that finished: :func:`metrics_of` under each name of SCORES, box AP, times and sizes."""
     schema = kfashion_schema().subset(GROUPS)
-    counts = label_counts(KFashionDataset(folder / "store" / "train", classes="category_or_part"), schema)
-    bands = label_bands(*(count.sum(axis=0) for count in counts))
+    by_class = label_counts(KFashionDataset(folder / "store" / "train", classes="category_or_part"), schema)
+    counts = np.stack([count.sum(axis=0) for count in by_class])
     results: Results = {}
     for name in VARIANTS:
         for path in sorted((folder / "runs").glob(f"{name}_[0-9]*.json")):
@@ -97,7 +81,7 @@ def run_metrics(folder: Path) -> Results:
                 row["matched"] = 100 * float(matched.mean())
                 for kind in SCORES:
                     rows = matched if kind == "detections" else slice(None)
-                    metrics = metrics_of(stored[kind][rows], targets[rows], bands, schema)
+                    metrics = metrics_of(stored[kind][rows], targets[rows], counts, schema)
                     row.update((f"{kind}/{metric}", value) for metric, value in metrics.items())
             results.setdefault(name, []).append(row)
     return results
