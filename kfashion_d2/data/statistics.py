@@ -1,12 +1,12 @@
 """
-Counts over a split, from the store's columns; no dataset dict is made.
+Counts over a split, from the columns of our store, where no dataset dict is made.
 
 Shapes: N images, G garments, K classes, L labels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -54,17 +54,26 @@ def has_file(shard: Any) -> np.ndarray:
     return np.diff(np.asarray(shard.texts["file_name"].offsets)[: len(shard.offsets)]) > 0
 
 
-def label_counts(dataset: KFashionDataset, schema: AttributeSchema) -> tuple[np.ndarray, np.ndarray]:
+def label_counts(
+    dataset: KFashionDataset | Iterable[Mapping[str, Any]], schema: AttributeSchema, num_classes: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """
     How often each label occurs with each class.
 
     Args:
+        dataset: a split of our store, counted from its columns; or dataset dicts from anywhere, read one by one.
         schema: the groups to count; those of the dataset, or some of them.
+        num_classes: K; needed for dataset dicts.
 
     Returns:
         int64 (K + 1, L) twice: garments that have the label, and garments of which it is known whether; the last row
         counts garments of unknown class.
+
+    Raises:
+        ValueError: dataset dicts without `num_classes`.
     """
+    if not isinstance(dataset, KFashionDataset):
+        return _label_counts_of_dicts(dataset, schema, num_classes)
     num_classes = len(schema.thing_classes(dataset.classes))
     yes, known = np.zeros((2, num_classes + 1, schema.num_labels), dtype=np.int64)
     for shard in dataset.shards():
@@ -74,6 +83,21 @@ def label_counts(dataset: KFashionDataset, schema: AttributeSchema) -> tuple[np.
             is_known, garments, labels = garment_labels(shard, group.name, len(classes))
             np.add.at(yes, (classes[garments], columns.start + labels), 1)
             known[:, columns] += np.bincount(classes[is_known] % (num_classes + 1), minlength=num_classes + 1)[:, None]
+    return yes, known
+
+
+def _label_counts_of_dicts(
+    records: Iterable[Mapping[str, Any]], schema: AttributeSchema, num_classes: int | None
+) -> tuple[np.ndarray, np.ndarray]:
+    if num_classes is None:
+        raise ValueError("label counts of dataset dicts need num_classes, the number of the detector's classes")
+    yes, known = np.zeros((2, num_classes + 1, schema.num_labels), dtype=np.int64)
+    for record in records:
+        for anno in record["annotations"]:
+            if not anno.get("iscrowd", 0):
+                row = schema.encode(anno["attributes"], anno["part"])
+                yes[anno["category_id"]] += row == 1  # -1 is the last row
+                known[anno["category_id"]] += row != UNKNOWN
     return yes, known
 
 

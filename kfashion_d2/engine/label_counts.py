@@ -26,7 +26,8 @@ def set_label_counts(model: nn.Module, names: Sequence[str]) -> None:
     model = getattr(model, "module", model)
     head = getattr(getattr(model, "roi_heads", None), "attribute_head", None)
     if getattr(head, "needs_label_counts", False):
-        counts = [label_counts(DatasetCatalog.get(name), head.schema) for name in names]
+        datasets = [DatasetCatalog.get(name) for name in names]
+        counts = [label_counts(dataset, head.schema, len(head.class_parts)) for dataset in datasets]
         yes, known = (sum(torch.from_numpy(count[i]) for count in counts) for i in range(2))
         head.set_label_counts(yes, known)
     head = getattr(model, "style_head", None)

@@ -18,11 +18,15 @@ def test_counts_equal_a_loop_over_the_dicts(demo_store, classes):
             row = schema.encode(anno["attributes"], anno["part"])
             yes[anno["category_id"]] += row == 1  # -1 is the last row
             known[anno["category_id"]] += row >= 0
-    counted = label_counts(dataset, schema)
     assert yes.sum() > 0
     assert (known[-1].sum() > 0) == (classes == "category")
-    assert np.array_equal(counted[0], yes)
-    assert np.array_equal(counted[1], known)
+    dicts = [dataset[i] for i in range(len(dataset))]
+    dicts[0]["annotations"].append({**dicts[0]["annotations"][0], "iscrowd": 1})  # counts nowhere
+    for counted in (label_counts(dataset, schema), label_counts(dicts, schema, num_classes)):
+        assert np.array_equal(counted[0], yes)
+        assert np.array_equal(counted[1], known)
+    with pytest.raises(ValueError, match="num_classes"):
+        label_counts(dicts, schema)
 
 
 def test_image_labels_equal_a_loop_over_the_dicts(demo_store):
