@@ -85,3 +85,13 @@ def test_vitdet_is_vit_b_by_layer():
     vit = build_model(cfg).backbone.net
     assert isinstance(vit, ViT)
     assert sum(p.numel() for p in vit.parameters()) > 85e6
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_every_config_has_the_losses_that_the_ablation_chose(name):
+    node = load(name).MODEL.ROI_ATTRIBUTE_HEAD
+    found = node.LOSS_WEIGHT, node.MASK_IMPOSSIBLE, node.LOSS.SINGLE, node.LOSS.TAU, node.LOSS.MULTI
+    if node.NAME == "KCoordAttributeHead":  # the baseline stays what it was
+        assert found == (1.0, False, "cross_entropy", 1.0, "bce")
+    else:
+        assert found == (0.25, True, "logit_adjusted", 0.5, "asymmetric")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import logging
 import shutil
@@ -75,18 +74,33 @@ def ensure_run(folder: Path, name: str, seed: int, iterations: int) -> bool:
     cfg = setup_config(get_config_file(variant.config), ["DATASETS.KFASHION.ROOT", str(folder / "store"), *opts])
     result = folder / "runs" / f"{name}_{seed}.json"
     recipe = _recipe(cfg)
-    if result.is_file() and json.loads(result.read_text(encoding="utf-8"))["recipe"] == recipe:
-        return False
+    if result.is_file():
+        before = json.loads(result.read_text(encoding="utf-8"))["recipe"]
+        # A key that only one of the two knows came with a later version, and at first changes nothing.
+        changed = sorted(key for key in before.keys() & recipe.keys() if before[key] != recipe[key])
+        if not changed:
+            return False
+        logger.warning("%s was made with another %s: it is trained anew", result, ", ".join(changed))
     arrays, found = run_once(cfg, seed, result.with_suffix(".log"))
     np.savez_compressed(result.with_suffix(".npz"), **arrays._asdict())
     shutil.rmtree(result.with_suffix(""), ignore_errors=True)
-    found = {"variant": name, "seed": seed, "iterations": iterations, "recipe": recipe, **found}
+    found = {"variant": name, "seed": seed, "iterations": iterations, **found, "recipe": recipe}
     write_atomically(result, (json.dumps(found, indent=2) + "\n").encode())
     return True
 
 
-def _recipe(cfg: Any) -> str:
-    """Sixteen digits that change with anything in the config but folders."""
-    cfg = cfg.clone()
-    cfg.DATASETS.KFASHION.ROOT = cfg.OUTPUT_DIR = ""
-    return hashlib.sha256(cfg.dump(sort_keys=True).encode()).hexdigest()[:16]
+def _recipe(cfg: Any) -> dict[str, Any]:
+    """All keys of a config but folders, with their values as JSON has them."""
+    keys: dict[str, Any] = {}
+
+    def collect(node: Any, prefix: str) -> None:
+        for key, value in node.items():
+            if isinstance(value, dict):
+                collect(value, f"{prefix}{key}.")
+            else:
+                keys[prefix + key] = list(value) if isinstance(value, tuple) else value
+
+    collect(cfg, "")
+    for folder in ("DATASETS.KFASHION.ROOT", "OUTPUT_DIR"):
+        del keys[folder]
+    return json.loads(json.dumps(keys))

@@ -46,49 +46,55 @@ class Variant(NamedTuple):
         return [word for pair in pairs.items() for word in pair]
 
 
-def _variants() -> dict[str, Variant]:
-    variants = {"kcoord": Variant("K-COORD recipe", _KCOORD, {}, True)}
-    changes: dict[str, object] = {
-        f"{_HEAD}FEATURES": "box",
-        f"{_HEAD}NUM_CONV": 0,
-        f"{_HEAD}NUM_FC": 0,
-        f"{_HEAD}LOSS_WEIGHT": 1 / len(GROUPS),  # the mean over the groups, as K-COORD's
-    }
-    steps: dict[str, tuple[str, dict[str, object]]] = {
-        "masking": ("+ unknown masked", {f"{_HEAD}NAME": "AllProposalsAttributeHead"}),
-        "foreground": ("+ foreground only", {f"{_HEAD}NAME": "AttributeHead"}),
-        "class": ("+ class conditioning", {f"{_HEAD}CLASS_EMBED_DIM": 32}),
-        "trunk": ("+ own trunk", {f"{_HEAD}FEATURES": "own", f"{_HEAD}NUM_CONV": 1, f"{_HEAD}NUM_FC": 1}),
-        "asymmetric": ("+ asymmetric loss", {f"{_HEAD}LOSS.MULTI": "asymmetric"}),
-        "adjusted": ("+ logit adjustment", {f"{_HEAD}LOSS.SINGLE": "logit_adjusted"}),
-        "repeat": ("+ repeat factors", _REPEAT),
-    }
-    for name, (title, change) in steps.items():
-        changes = {**changes, **change}
-        variants[name] = Variant(title, _OURS, changes, True)
-    for name, (title, change) in _SINGLE_CHANGES.items():
-        variants[name] = Variant(title, _OURS, change, False)
-    return variants
-
-
+# The losses without the ablation's choices.
+_PLAIN: dict[str, object] = {
+    f"{_HEAD}LOSS.SINGLE": "cross_entropy",
+    f"{_HEAD}LOSS.TAU": 1.0,
+    f"{_HEAD}LOSS.MULTI": "bce",
+    f"{_HEAD}MASK_IMPOSSIBLE": False,
+}
 _REPEAT: dict[str, object] = {
     "DATALOADER.SAMPLER_TRAIN": "AttributeRepeatFactorSampler",
     "DATALOADER.REPEAT_LABELS": GROUPS,
     "DATALOADER.REPEAT_THRESHOLD": 0.05,
 }
-_SINGLE_CHANGES: dict[str, tuple[str, dict[str, object]]] = {
-    "default": ("the default", {}),
-    "default+weight1": ("loss weight 1", {f"{_HEAD}LOSS_WEIGHT": 1.0}),
-    "default+box": ("box head's features", {f"{_HEAD}FEATURES": "box", f"{_HEAD}NUM_CONV": 0, f"{_HEAD}NUM_FC": 0}),
-    "default+adjusted": ("logit adjustment", {f"{_HEAD}LOSS.SINGLE": "logit_adjusted"}),
-    "default+class": ("class conditioning", {f"{_HEAD}CLASS_EMBED_DIM": 32}),
-    "default+prior": ("class prior", {f"{_HEAD}CLASS_PRIOR": True}),
-    "default+possible": ("impossible labels out", {f"{_HEAD}MASK_IMPOSSIBLE": True}),
-    "default+asymmetric": ("asymmetric loss", {f"{_HEAD}LOSS.MULTI": "asymmetric"}),
-    "default+posweight": ("positives weighted, up to 10", {f"{_HEAD}LOSS.POS_WEIGHT_CAP": 10.0}),
-    "default+repeat": ("repeat factors", _REPEAT),
-    "default+deep": ("4 convolutions on 14 x 14", {f"{_HEAD}NUM_CONV": 4, f"{_HEAD}POOLER_RESOLUTION": 14}),
-    "default+uncertainty": ("uncertainty balance", {f"{_HEAD}LOSS.BALANCE": "uncertainty"}),
+_START: dict[str, object] = {
+    **_PLAIN,
+    f"{_HEAD}FEATURES": "box",
+    f"{_HEAD}NUM_CONV": 0,
+    f"{_HEAD}NUM_FC": 0,
+    f"{_HEAD}LOSS_WEIGHT": 1 / len(GROUPS),  # the mean over the groups, as K-COORD's
 }
+_STEPS: dict[str, tuple[str, dict[str, object]]] = {
+    "masking": ("+ unknown masked", {f"{_HEAD}NAME": "AllProposalsAttributeHead"}),
+    "foreground": ("+ foreground only", {f"{_HEAD}NAME": "AttributeHead"}),
+    "class": ("+ class conditioning", {f"{_HEAD}CLASS_EMBED_DIM": 32}),
+    "trunk": ("+ own trunk", {f"{_HEAD}FEATURES": "own", f"{_HEAD}NUM_CONV": 1, f"{_HEAD}NUM_FC": 1}),
+    "asymmetric": ("+ asymmetric loss", {f"{_HEAD}LOSS.MULTI": "asymmetric"}),
+    "adjusted": ("+ logit adjustment, tau 1", {f"{_HEAD}LOSS.SINGLE": "logit_adjusted"}),
+    "repeat": ("+ repeat factors", _REPEAT),
+}
+_CHANGES: dict[str, tuple[str, dict[str, object]]] = {
+    "default": ("the default", {}),
+    "default+class": ("with class conditioning", {f"{_HEAD}CLASS_EMBED_DIM": 32}),
+    "default+prior": ("with the class prior", {f"{_HEAD}CLASS_PRIOR": True}),
+    "default+repeat": ("with repeat factors", _REPEAT),
+    "default+deep": ("with 4 convolutions on 14 x 14", {f"{_HEAD}NUM_CONV": 4, f"{_HEAD}POOLER_RESOLUTION": 14}),
+    "plain": ("plain losses, all labels possible", _PLAIN),
+    "plain+weight1": ("plain, LOSS_WEIGHT 1, not 0.25", {**_PLAIN, f"{_HEAD}LOSS_WEIGHT": 1.0}),
+    "plain+adjusted": ("plain + logit adjustment, tau 1", {**_PLAIN, f"{_HEAD}LOSS.SINGLE": "logit_adjusted"}),
+}
+
+
+def _variants() -> dict[str, Variant]:
+    variants = {"kcoord": Variant("K-COORD recipe", _KCOORD, {}, True)}
+    changes = _START
+    for name, (title, change) in _STEPS.items():
+        changes = {**changes, **change}
+        variants[name] = Variant(title, _OURS, changes, True)
+    for name, (title, change) in _CHANGES.items():
+        variants[name] = Variant(title, _OURS, change, False)
+    return variants
+
 
 VARIANTS = _variants()

@@ -116,7 +116,13 @@ def test_finished_runs_are_kept(demo_store, tmp_path, monkeypatch):
     assert accuracy.ensure_run(tmp_path, "kcoord", 1, 5)  # was stopped
     assert accuracy.ensure_run(tmp_path, "kcoord", 0, 6)  # another config
     assert [t[1:] for t in trained] == [(0, 5), (1, 5), (1, 5), (0, 6)]
-    assert json.loads((tmp_path / "runs" / "kcoord_0.json").read_text())["iterations"] == 6
+    result = tmp_path / "runs" / "kcoord_0.json"
+    found = json.loads(result.read_text())
+    assert found["iterations"] == 6
+    del found["recipe"]["SOLVER.GAMMA"]  # as if a later version had brought it
+    result.write_text(json.dumps(found))
+    assert not accuracy.ensure_run(tmp_path, "kcoord", 0, 6)
+    assert len(trained) == 4
 
 
 def test_other_data_are_refused(tmp_path):
