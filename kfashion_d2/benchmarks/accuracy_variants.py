@@ -76,13 +76,17 @@ _STEPS: dict[str, tuple[str, dict[str, object]]] = {
 }
 _CHANGES: dict[str, tuple[str, dict[str, object]]] = {
     "default": ("the default", {}),
+    "default+weight0.25": ("LOSS_WEIGHT 0.25, not 0.125", {f"{_HEAD}LOSS_WEIGHT": 0.25}),
     "default+class": ("with class conditioning", {f"{_HEAD}CLASS_EMBED_DIM": 32}),
     "default+prior": ("with the class prior", {f"{_HEAD}CLASS_PRIOR": True}),
     "default+repeat": ("with repeat factors", _REPEAT),
     "default+deep": ("with 4 convolutions on 14 x 14", {f"{_HEAD}NUM_CONV": 4, f"{_HEAD}POOLER_RESOLUTION": 14}),
-    "plain": ("plain losses, all labels possible", _PLAIN),
-    "plain+weight1": ("plain, LOSS_WEIGHT 1, not 0.25", {**_PLAIN, f"{_HEAD}LOSS_WEIGHT": 1.0}),
-    "plain+adjusted": ("plain + logit adjustment, tau 1", {**_PLAIN, f"{_HEAD}LOSS.SINGLE": "logit_adjusted"}),
+    "plain": ("LOSS_WEIGHT 0.25, plain losses*", {**_PLAIN, f"{_HEAD}LOSS_WEIGHT": 0.25}),
+    "plain+adjusted": (
+        "the same + logit adjustment, tau 1",
+        {**_PLAIN, f"{_HEAD}LOSS_WEIGHT": 0.25, f"{_HEAD}LOSS.SINGLE": "logit_adjusted"},
+    ),
+    "plain+weight1": ("LOSS_WEIGHT 1, plain losses*", {**_PLAIN, f"{_HEAD}LOSS_WEIGHT": 1.0}),
 }
 
 
