@@ -53,7 +53,12 @@ def test_the_model_is_the_twins_and_takes_a_step(name):
     assert heads.batch_size_per_image == cfg.MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE
     assert torch.equal(model.pixel_mean, yaml.pixel_mean) and torch.equal(model.pixel_std, yaml.pixel_std)
     assert model.roi_heads.attribute_head.schema.hash == yaml.roi_heads.attribute_head.schema.hash
-    assert model.roi_heads.attribute_head.loss_weight == yaml.roi_heads.attribute_head.loss_weight
+    ours, theirs = model.roi_heads.attribute_head, yaml.roi_heads.attribute_head
+    assert (ours.loss_weight, ours.mask_impossible) == (theirs.loss_weight, theirs.mask_impossible)
+    schema, row = ours.schema, torch.linspace(-3, 3, ours.schema.num_labels)[None]
+    known, prior = schema.encode({"color": 3, "length": 0, "detail": [1]}, "top"), torch.rand(schema.num_labels)
+    losses = [head.criterion(row, torch.from_numpy(known)[None], prior) for head in (ours, theirs)]
+    assert losses[0] == losses[1] > 0
     assert (lazy.train.init_checkpoint or "") == cfg.MODEL.WEIGHTS
     assert type(model.roi_heads) is type(yaml.roi_heads)
     # The same weights give the same boxes and attributes.

@@ -4,7 +4,7 @@ from detectron2.config import LazyCall as L
 from detectron2.layers import ShapeSpec
 
 from kfashion_d2.engine.lazy_parts import lazy_class_parts
-from kfashion_d2.modeling import AttributeHead
+from kfashion_d2.modeling import AttributeCriterion, AttributeHead
 
 
 def add_attribute_branch(model, roi_heads, *, fc_dims=(1024, 1024), box_features=None):
@@ -25,6 +25,10 @@ def add_attribute_branch(model, roi_heads, *, fc_dims=(1024, 1024), box_features
             class_parts=L(lazy_class_parts)(schema="${schema}", classes="${kfashion.classes}"),
             conv_dims=[],
             fc_dims=list(fc_dims),
+            # What docs/ablation.md supports, as in Base-KFashion-RCNN-FPN.yaml.
+            loss_weight=0.125,
+            mask_impossible=True,
+            criterion=L(AttributeCriterion)(schema="${schema}", single="logit_adjusted", tau=0.5, multi="asymmetric"),
         ),
     )
     if box_features is None:

@@ -45,7 +45,7 @@ _heads.box_predictor.input_shape = L(ShapeSpec)(channels=256)
 _heads.box_predictor.test_topk_per_image = 20
 model = add_attribute_branch(model, AttributeStandardROIHeads, fc_dims=[256])
 _heads.num_classes = 4
-_heads.attribute_head.update(conv_dims=[64], loss_weight=0.25)
+_heads.attribute_head.conv_dims = [64]
 _heads.attribute_head.input_shape.channels = 64
 
 for _loader in (dataloader.train, dataloader.test):
