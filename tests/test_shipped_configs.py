@@ -94,4 +94,4 @@ def test_every_config_has_the_losses_that_the_ablation_chose(name):
     if node.NAME == "KCoordAttributeHead":  # the baseline stays what it was
         assert found == (1.0, False, "cross_entropy", 1.0, "bce")
     else:
-        assert found == (0.125, True, "logit_adjusted", 0.5, "asymmetric")
+        assert found == (0.125, True, "logit_adjusted", 0.5, "bce")

@@ -50,7 +50,6 @@ class Variant(NamedTuple):
 _PLAIN: dict[str, object] = {
     f"{_HEAD}LOSS.SINGLE": "cross_entropy",
     f"{_HEAD}LOSS.TAU": 1.0,
-    f"{_HEAD}LOSS.MULTI": "bce",
     f"{_HEAD}MASK_IMPOSSIBLE": False,
 }
 _REPEAT: dict[str, object] = {
@@ -76,17 +75,21 @@ _STEPS: dict[str, tuple[str, dict[str, object]]] = {
 }
 _CHANGES: dict[str, tuple[str, dict[str, object]]] = {
     "default": ("the default", {}),
-    "default+weight0.25": ("LOSS_WEIGHT 0.25, not 0.125", {f"{_HEAD}LOSS_WEIGHT": 0.25}),
+    "default+asymmetric": ("with the asymmetric loss", {f"{_HEAD}LOSS.MULTI": "asymmetric"}),
+    "default+asymmetric0.25": (
+        "with it and LOSS_WEIGHT 0.25",
+        {f"{_HEAD}LOSS.MULTI": "asymmetric", f"{_HEAD}LOSS_WEIGHT": 0.25},
+    ),
     "default+class": ("with class conditioning", {f"{_HEAD}CLASS_EMBED_DIM": 32}),
     "default+prior": ("with the class prior", {f"{_HEAD}CLASS_PRIOR": True}),
     "default+repeat": ("with repeat factors", _REPEAT),
     "default+deep": ("with 4 convolutions on 14 x 14", {f"{_HEAD}NUM_CONV": 4, f"{_HEAD}POOLER_RESOLUTION": 14}),
-    "plain": ("LOSS_WEIGHT 0.25, plain losses*", {**_PLAIN, f"{_HEAD}LOSS_WEIGHT": 0.25}),
+    "plain": ("LOSS_WEIGHT 0.25, plain*", {**_PLAIN, f"{_HEAD}LOSS_WEIGHT": 0.25}),
     "plain+adjusted": (
         "the same + logit adjustment, tau 1",
         {**_PLAIN, f"{_HEAD}LOSS_WEIGHT": 0.25, f"{_HEAD}LOSS.SINGLE": "logit_adjusted"},
     ),
-    "plain+weight1": ("LOSS_WEIGHT 1, plain losses*", {**_PLAIN, f"{_HEAD}LOSS_WEIGHT": 1.0}),
+    "plain+weight1": ("LOSS_WEIGHT 1, plain*", {**_PLAIN, f"{_HEAD}LOSS_WEIGHT": 1.0}),
 }
 
 

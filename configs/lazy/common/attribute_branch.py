@@ -28,7 +28,7 @@ def add_attribute_branch(model, roi_heads, *, fc_dims=(1024, 1024), box_features
             # What docs/ablation.md supports, as in Base-KFashion-RCNN-FPN.yaml.
             loss_weight=0.125,
             mask_impossible=True,
-            criterion=L(AttributeCriterion)(schema="${schema}", single="logit_adjusted", tau=0.5, multi="asymmetric"),
+            criterion=L(AttributeCriterion)(schema="${schema}", single="logit_adjusted", tau=0.5),
         ),
     )
     if box_features is None:
