@@ -33,7 +33,7 @@ def test_from_predictions_to_the_page(tmp_path, monkeypatch, capsys):
     html = page.read_text("utf-8")
     assert "old" in html and "as if they were independent" in html
 
-    with pytest.raises(SystemExit, match=r"error: .*nothing"):
+    with pytest.raises(SystemExit, match=r"error: no .*nothing"):
         run(monkeypatch, "compare.py", tmp_path / "a", tmp_path / "nothing")
     with pytest.raises(SystemExit):
         run(monkeypatch, "compare.py", tmp_path / "a", tmp_path / "b", "--names", "one")
