@@ -26,8 +26,6 @@ __all__ = [
 __getattr__, __dir__ = lazy_exports(
     __name__,
     {
-        "write_comparison_report": ".comparison_report",
-        "write_evaluation_report": ".evaluation_report",
         "Garment": ".garment",
         "contact_sheet": ".drawing",
         "draw_comparison": ".drawing",
@@ -42,7 +40,9 @@ __getattr__, __dir__ = lazy_exports(
         "resolve_language": ".fonts",
         "styles_from_output": ".style",
         "styles_from_record": ".style",
+        "write_comparison_report": ".comparison_report",
         "write_data_report": ".report",
         "write_demo_page": ".page",
+        "write_evaluation_report": ".evaluation_report",
     },
 )
