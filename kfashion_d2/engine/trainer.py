@@ -242,6 +242,9 @@ class Trainer(DefaultTrainer):
         """
         logger.info("Running inference with test-time augmentation ...")
         folder = os.path.join(cfg.OUTPUT_DIR, "inference_TTA")
-        evaluators = [cls.build_evaluator(cfg, name, os.path.join(folder, name)) for name in cfg.DATASETS.TEST]
+        plain = cfg.clone()
+        plain.defrost()
+        plain.TEST.ATTRIBUTES.ON_GT_BOXES = False  # on true boxes there is nothing to merge
+        evaluators = [cls.build_evaluator(plain, n, os.path.join(folder, n), model) for n in cfg.DATASETS.TEST]
         results = cls.test(cfg, AttributeRCNNWithTTA(cfg, model), evaluators)
         return OrderedDict((f"{name}_TTA", metrics) for name, metrics in results.items())

@@ -4,6 +4,7 @@ import json
 import pytest
 
 from kfashion_d2.engine import Trainer
+from kfashion_d2.evaluation import Calibration
 from kfashion_d2.modeling import AttributeRCNNWithTTA
 from tests.engine.test_trainer import ROOT, TINY, clean_catalogs, make_cfg  # noqa: F401
 
@@ -50,3 +51,24 @@ def test_eval_only(demo_store, tmp_path, monkeypatch, enabled):
         assert tested == [*plain, (AttributeRCNNWithTTA.__name__, folder)]
     else:
         assert results == {"bbox": {"AP": 1.0}} and tested == plain
+
+
+def test_the_thresholds_of_a_calibration_hold_for_all_views_too(demo_store, tmp_path, monkeypatch):
+    cfg = make_cfg(demo_store, tmp_path, *AUG)
+    model = Trainer.build_model(cfg)
+    head = model.roi_heads.attribute_head
+    default = Calibration.default(head.schema)
+    head.calibration = Calibration(
+        head.schema, default.temperatures, {n: 0.25 + i / 100 for i, n in enumerate(head.schema.group_names)}
+    )
+    asked = []
+
+    def test(cls, cfg, model, evaluators):
+        asked.extend(evaluators[0]._evaluators)
+        return {}
+
+    monkeypatch.setattr(Trainer, "test", classmethod(test))
+    Trainer.test_with_TTA(cfg, model)
+    attributes = asked[1]
+    assert attributes._info.threshold == dict(head.calibration.thresholds)
+    assert attributes._model is None  # on true boxes there is nothing to merge
