@@ -138,6 +138,23 @@ def test_the_tiny_one_trains_resumes_and_scores(demo_store, tmp_path):
     assert (tmp_path / "parts/model_best.pth").is_file()
 
 
+def test_label_counts_are_those_of_the_data_not_of_the_weights_to_start_from(demo_store, tmp_path):
+    cfg = LazyConfig.load(str(ROOT / "quick/attribute_rcnn_tiny.py"))
+    cfg.kfashion.root, cfg.train.output_dir, cfg.train.max_iter = str(demo_store), str(tmp_path), 1
+    cfg.dataloader.train.num_workers, cfg.dataloader.train.total_batch_size = 0, 2
+    cfg.model.roi_heads.attribute_head.class_prior = True
+    train_lazy(cfg)
+    key, file = "roi_heads.attribute_head.prior.counts", tmp_path / "model_final.pth"
+    counts = torch.load(file, weights_only=True)["model"][key]
+    assert counts.sum() > 0
+    other = torch.load(file, weights_only=True)
+    other["model"][key] += 7  # as if trained on another set
+    torch.save(other, tmp_path / "other.pth")
+    cfg.train.init_checkpoint = str(tmp_path / "other.pth")
+    train_lazy(cfg)
+    assert torch.equal(torch.load(file, weights_only=True)["model"][key], counts)
+
+
 def test_classes_must_agree():
     cfg = LazyConfig.load(str(ROOT / "quick/attribute_rcnn_tiny.py"))
     cfg = LazyConfig.apply_overrides(cfg, ["kfashion.classes=category", "train.device=cpu"])

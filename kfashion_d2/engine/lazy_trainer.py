@@ -93,8 +93,6 @@ def train_lazy(cfg: DictConfig, *, resume: bool = False) -> dict[str, Any]:
     cfg.optimizer.params.model = net
     optimizer = clip_gradients(instantiate(cfg.optimizer), options.clip_gradients)
     loader = instantiate(cfg.dataloader.train)
-    names = cfg.dataloader.train.dataset.names
-    set_label_counts(net, [names] if isinstance(names, str) else names)
     ema = ModelEMA(net, options.ema.decay, warmup=options.ema.warmup) if options.ema.enabled else None
     model = create_ddp_model(net, **options.ddp, **({"device_ids": None} if options.device == "cpu" else {}))
     if precision is None:
@@ -141,6 +139,9 @@ def train_lazy(cfg: DictConfig, *, resume: bool = False) -> dict[str, Any]:
     )
     checkpointer.resume_or_load(options.init_checkpoint, resume=resume)
     start = min(trainer.iter + 1, options.max_iter) if resume and checkpointer.has_checkpoint() else 0
+    if start == 0:  # after loading: weights of another training set bring their counts along
+        names = cfg.dataloader.train.dataset.names
+        set_label_counts(net, [names] if isinstance(names, str) else names)
     if start and not start_at_iteration(loader, start):
         logger.warning("the data loader begins anew: it is not one of batch_training_images")
     try:
