@@ -133,9 +133,12 @@ class KFashionCheckpointer(DetectionCheckpointer):
         self._resumes = bool(self.checkpointables) and checkpointables is None
         rest = super().load(path, checkpointables)
         average, updates = rest.pop("average", None), rest.pop("ema_updates", 0)
-        if self.ema is not None and average is not None:
-            self.ema.module.load_state_dict(average)
-            self.ema.n_averaged.fill_(updates)
+        if self.ema is not None:
+            # Without an average it begins anew, from these weights: it may be evaluated before its first update.
+            self.ema.module.load_state_dict(self.model.state_dict() if average is None else average)
+            self.ema.n_averaged.fill_(0 if average is None else updates)
+            if hasattr(self._attribute_head, "calibration"):
+                self.ema.module.roi_heads.attribute_head.calibration = self._attribute_head.calibration
         return rest
 
     def _load_model(self, checkpoint: Any) -> Any:

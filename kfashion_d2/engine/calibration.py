@@ -73,6 +73,8 @@ def calibrate(
     if cfg.MODEL.WEIGHTS:
         read_checkpoint(cfg.MODEL.WEIGHTS)  # what cannot be written to is refused before the model runs
     cfg = with_checked_classes(cfg)
+    cfg.defrost()
+    cfg.TEST.MAX_EVAL_IMAGES = 0  # which is for evaluations during training
     dataset_name = find_dataset(cfg, dataset_name)
     model = load_model(cfg)
     head: Any = attribute_head(model)

@@ -63,3 +63,6 @@ class UpdateEMA(HookBase):
 
     def after_step(self):
         self._ema.update_parameters(self._model)
+        head = getattr(getattr(self._ema.module, "roi_heads", None), "attribute_head", None)
+        if head is not None:
+            head.calibration = None  # it was of the weights before, as the model's is

@@ -36,7 +36,9 @@ def tuned_cfg(demo_store, trained, output):
 
 def test_what_was_tuned_is_what_an_evaluation_finds(demo_store, trained, tmp_path):
     cfg = tuned_cfg(demo_store, trained, tmp_path)
+    cfg.TEST.MAX_EVAL_IMAGES = 1  # of evaluations while a model trains: tuning looks at all images
     run = calibrate(cfg, output=tmp_path / "tuned.pth", target_precision=0.6)
+    cfg.TEST.MAX_EVAL_IMAGES = 0
     assert run.checkpoint == tmp_path / "tuned.pth" and not (trained / "model_final_calibration.json").exists()
     garments = sum(len(record["annotations"]) for record in DatasetCatalog.get("kfashion_train"))
     assert run.calibration.settings == {
@@ -98,6 +100,29 @@ def test_tuning_again_finds_the_same_and_training_moves_on_without(demo_store, t
     trainer.train()
     assert head.calibration is None
     assert "kfashion_calibration" not in torch.load(tmp_path / "model_final.pth", weights_only=True)
+
+
+def test_an_average_is_evaluated_with_its_calibration_until_it_moves_on(demo_store, tmp_path):
+    cfg = make_cfg(demo_store, tmp_path, "SOLVER.EMA.ENABLED", True, "SOLVER.MAX_ITER", 2, "DATASETS.TEST", ())
+    trainer = Trainer(cfg)
+    trainer.resume_or_load(resume=False)
+    trainer.train()
+    cfg.DATASETS.TEST = ("kfashion_train",)
+    cfg.MODEL.WEIGHTS = str(tmp_path / "model_final.pth")
+    tuned = calibrate(cfg, min_support=1).calibration
+
+    def resumed(iterations):
+        cfg.SOLVER.MAX_ITER = iterations
+        cfg.DATASETS.TEST = ()
+        trainer = Trainer(cfg)
+        trainer.resume_or_load(resume=True)
+        return trainer, trainer.evaluated_model.roi_heads.attribute_head
+
+    _, head = resumed(2)  # finished already: what --resume evaluates is what was tuned
+    assert head.calibration.to_dict() == tuned.to_dict()
+    trainer, head = resumed(3)
+    trainer.train()
+    assert head.calibration is None and trainer.model.roi_heads.attribute_head.calibration is None
 
 
 def run_tool(monkeypatch, *args):

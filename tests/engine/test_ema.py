@@ -83,6 +83,8 @@ def test_checkpoints_hold_both_and_everyone_gets_the_right_one(tmp_path):
     assert torch.equal(bias, raw["layer.bias"])
     bias, fresh_ema = load(resume=False, with_ema=True, with_trainer=True)  # fine-tuning
     assert torch.equal(bias, average["layer.bias"]) and fresh_ema.n_averaged == 0
+    # An average that begins now is what was loaded, not what was drawn: it may be evaluated before the first step.
+    assert torch.equal(fresh_ema.module.state_dict()["layer.bias"], average["layer.bias"])
     for resume in (True, False):  # --eval-only, with and without --resume
         bias, _ = load(resume=resume, with_ema=False, with_trainer=False)
         assert torch.equal(bias, average["layer.bias"])
