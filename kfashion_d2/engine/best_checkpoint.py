@@ -31,8 +31,8 @@ class BestCheckpoint(HookBase):
     After every evaluation that is better than all before, saves ``model_best.pth``; after `patience` of them in a row
     that are not, saves ``model_final.pth`` and stops, all processes together. Stands after the evaluation's hook.
 
-    The metric's values are in the checkpoints, so a resumed run remembers the best and counts on. ``model_best.pth``
-    never becomes the checkpoint to resume from.
+    The metric's values are in the checkpoints, so a resumed run remembers the best and counts on; one that resumes with
+    another metric begins anew. ``model_best.pth`` never becomes the checkpoint to resume from.
     """
 
     def __init__(
@@ -156,9 +156,19 @@ class BestCheckpoint(HookBase):
         )
 
     def state_dict(self) -> dict:
-        return {"values": self._values}
+        return {"metric": self._metric, "values": self._values}
 
     def load_state_dict(self, state: dict) -> None:
+        before = state.get("metric", self._metric)
+        if before != self._metric:
+            logger.warning(
+                "TEST.BEST.METRIC was %s and is %s now: its values begin anew, and model_best.pth is of %s until "
+                "the next evaluation",
+                before,
+                self._metric,
+                before,
+            )
+            return
         self._values = [list(entry) for entry in state["values"]]
 
 

@@ -38,6 +38,17 @@ def test_best_and_patience_by_hand(values, options, best, waiting):
     assert hook.num_waiting() == waiting
 
 
+def test_values_of_another_metric_are_not_compared(caplog):
+    state = make_hook([80.0, 70.0]).state_dict()
+    same, other = (BestCheckpoint(name, None, dict, eval_period=1) for name in ("bbox/AP50", "attributes/mean/mAP"))
+    same.load_state_dict(state)
+    assert same.best() == (0, 80.0)
+    with caplog.at_level(logging.WARNING, logger="kfashion_d2"):
+        other.load_state_dict(state)  # 80 of AP50 would never be reached by a mAP
+    assert other.best() is None and other.num_waiting() == 0
+    assert "METRIC was bbox/AP50 and is attributes/mean/mAP now" in caplog.text
+
+
 class ScriptedTrainer(Trainer):
     """Evaluations with prescribed outcomes."""
 
