@@ -144,7 +144,8 @@ class KFashionCheckpointer(DetectionCheckpointer):
     def _load_model(self, checkpoint: Any) -> Any:
         """
         Raises:
-            ValueError: the checkpoint was made with another schema; the message gives both hashes and the remedy.
+            ValueError: the checkpoint was made with another schema; the message gives both hashes and the remedy. Or it
+                is ours, is not to be trained on, and has layers of other shapes, which would stay as they were drawn.
         """
         saved, schema = checkpoint.pop(SCHEMA_KEY, None), self._schema
         calibration = checkpoint.pop(CALIBRATION_KEY, None)
@@ -156,6 +157,12 @@ class KFashionCheckpointer(DetectionCheckpointer):
                 "DATASETS.KFASHION.CLASSES and DATASETS.KFASHION.SCHEMA as they were for the checkpoint"
             )
         incompatible = super()._load_model(checkpoint)
+        if saved and not self.checkpointables and incompatible.incorrect_shapes:
+            shapes = "; ".join(f"{name} {tuple(a)} and {tuple(b)}" for name, a, b in incompatible.incorrect_shapes[:5])
+            raise ValueError(
+                f"the checkpoint {self._file} and the model of this config have layers of other shapes: {shapes}. Set "
+                "the config and DATASETS.KFASHION.CLASSES as they were for the checkpoint"
+            )
         head = self._attribute_head
         if head is not None and schema is not None:
             # Weights without one end what the weights before them had.

@@ -30,6 +30,18 @@ def test_another_schema_is_refused_with_both_hashes(tmp_path):
     assert "ROI_ATTRIBUTE_HEAD.GROUPS" in str(error.value)
 
 
+def test_layers_that_would_stay_random_are_refused_unless_they_train_on(tmp_path):
+    """As of 21 classes where the config has 25: the schema is the same."""
+    schema = kfashion_schema()
+    KFashionCheckpointer(Model(schema), str(tmp_path)).save("model")
+    model = Model(schema)
+    model.layer = nn.Linear(2, 3)
+    with pytest.raises(ValueError, match=r"model\.pth.*layer\.weight \(2, 2\) and \(3, 2\).*KFASHION\.CLASSES"):
+        KFashionCheckpointer(model).load(str(tmp_path / "model.pth"))
+    # A training may start from them.
+    KFashionCheckpointer(model, trainer=nn.Linear(1, 1)).load(str(tmp_path / "model.pth"), checkpointables=[])
+
+
 def test_weights_without_a_schema_load(tmp_path):
     source, target = Model(kfashion_schema()), Model(kfashion_schema())
     torch.save({"model": source.state_dict()}, tmp_path / "zoo.pth")
