@@ -8,7 +8,6 @@ Evaluate a trained model, or what one has predicted: metrics.json, predictions.p
 """
 
 import argparse
-import importlib.util
 import logging
 import sys
 from pathlib import Path
@@ -29,8 +28,7 @@ from kfashion_d2.evaluation import (
     write_predictions,
 )
 from kfashion_d2.schema import AttributeSchema
-
-REPORT = "kfashion_d2.visualization.evaluation_report"
+from kfashion_d2.visualization import write_evaluation_report
 
 
 def parse_args():
@@ -132,8 +130,8 @@ def measure(args, path):
     if args.suspects:
         suspects = find_suspects(predictions, iou_threshold=args.iou_threshold)
         export_suspects(suspects.rows(args.suspects), args.output, dataset)
-    if not args.no_report and importlib.util.find_spec(REPORT) is not None:
-        importlib.import_module(REPORT).write_evaluation_report(
+    if not args.no_report:
+        write_evaluation_report(
             Path(args.output, "report.html"),
             predictions,
             evaluation,
