@@ -75,6 +75,7 @@ def add_kfashion_config(cfg: CN) -> None:
     # Leave out labels that the schema says cannot occur on the garment's part.
     cfg.MODEL.ROI_ATTRIBUTE_HEAD.MASK_IMPOSSIBLE = False
 
+    # The plain losses; what the shipped configs choose, and why, is in docs/ablation.md.
     cfg.MODEL.ROI_ATTRIBUTE_HEAD.LOSS = CN()
     # Single-label groups: cross_entropy, or logit_adjusted (arXiv 2007.07314) with the training set's prior and TAU.
     cfg.MODEL.ROI_ATTRIBUTE_HEAD.LOSS.SINGLE = "cross_entropy"
