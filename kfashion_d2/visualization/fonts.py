@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import importlib.util
 import io
 import logging
@@ -16,7 +17,7 @@ from matplotlib import font_manager
 from matplotlib.ft2font import FT2Font
 from PIL import ImageFont
 
-__all__ = ["covers", "find_hangul_font", "hangul_subset", "load_font", "resolve_language"]
+__all__ = ["carry_hangul", "covers", "find_hangul_font", "hangul_subset", "load_font", "resolve_language"]
 
 logger = logging.getLogger(__name__)
 
@@ -159,3 +160,16 @@ def hangul_subset(text: str) -> bytes | None:
         buffer = io.BytesIO()
         subset.save_font(font, buffer, options)
     return buffer.getvalue()
+
+
+def carry_hangul(html: str) -> str:
+    """A page with the font "Page Hangul" in its first style sheet, for the Hangul in it; see :func:`hangul_subset`."""
+    font = hangul_subset(html)
+    if font is None:
+        return html
+    face = (
+        '@font-face { font-family: "Page Hangul"; font-display: block; '
+        f'src: url("data:font/woff;base64,{base64.b64encode(font).decode()}") format("woff"); '
+        "unicode-range: U+1100-11FF, U+3130-318F, U+AC00-D7A3; }"
+    )
+    return html.replace("<style>", f"<style>\n  {face}", 1)

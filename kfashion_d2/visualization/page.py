@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..schema import AttributeSchema
+from .fonts import carry_hangul
 
 __all__ = ["write_demo_page"]
 
@@ -95,4 +96,4 @@ def write_demo_page(
         curve=_data_uri(Path(curve)),
         pictures=[_data_uri(Path(path)) for path in pictures],
     )
-    Path(output).write_text(html, encoding="utf-8")
+    Path(output).write_text(carry_hangul(html), encoding="utf-8")

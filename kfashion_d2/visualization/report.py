@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..schema import CATEGORY_GROUP, AttributeSchema
+from .fonts import carry_hangul
 from .report_plots import PLOTS, STATES, draw_plot
 
 __all__ = ["write_data_report"]
@@ -126,4 +127,4 @@ def write_data_report(
         sheets=sheets,
         blurred=blurred,
     )
-    Path(output).write_text(html, encoding="utf-8", errors="replace")
+    Path(output).write_text(carry_hangul(html), encoding="utf-8", errors="replace")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import math
 from pathlib import Path
 from typing import Any
 
-from .fonts import LANGUAGES, hangul_subset
+from .fonts import LANGUAGES, carry_hangul
 
 __all__ = ["render_page"]
 
@@ -41,7 +40,5 @@ def render_page(path: str | Path, template: str, *, language: str, heading: tupl
         thousands=lambda value: f"{value:,}", plain=_plain, signed=lambda value: _plain(value, "+.1f")
     )
     values.update(language=language, heading=heading, title=heading[LANGUAGES.index(language)])
-    render = environment.get_template(template).render
-    font = hangul_subset(render(hangul=None, **values))
-    hangul = font and f"data:font/woff;base64,{base64.b64encode(font).decode()}"
-    Path(path).write_text(render(hangul=hangul, **values), encoding="utf-8", errors="replace")
+    html = carry_hangul(environment.get_template(template).render(**values))
+    Path(path).write_text(html, encoding="utf-8", errors="replace")

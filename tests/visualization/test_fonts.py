@@ -1,11 +1,15 @@
+import base64
 import importlib.util
+import io
 import logging
+import re
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import matplotlib
 import pytest
+from fontTools.ttLib import TTFont
 
 from kfashion_d2.visualization import find_hangul_font, fonts, resolve_language
 
@@ -104,3 +108,12 @@ def test_with_a_font_it_is_korean_without_a_warning(hangul_font, caplog):
 def test_another_language_is_refused():
     with pytest.raises(ValueError, match="'fr': choose from en, ko"):
         resolve_language("fr")
+
+
+def test_a_page_carries_the_hangul_that_it_needs_and_no_more(hangul_font):
+    page = "<style>\n  b { }\n</style><p>니트 A 니</p><style></style>"
+    carried = fonts.carry_hangul(page)
+    assert carried.count("@font-face") == 1 and carried.index("@font-face") < carried.index("b { }")
+    font = TTFont(io.BytesIO(base64.b64decode(re.search(r"base64,([^\"]+)", carried)[1])))
+    assert set(font.getBestCmap()) == {ord("니"), ord("트")}
+    assert fonts.carry_hangul("<style></style><p>A</p>") == "<style></style><p>A</p>"
