@@ -1,5 +1,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
+# One thread computes, the data loader has the other core. Two that wait for each other by spinning are hardly faster
+# alone, and many times slower where the cores are shared; and sums come out the same on every machine of a kind.
+export OMP_NUM_THREADS ?= 1
 
 .PHONY: setup test test-all demo lint format clean
 
