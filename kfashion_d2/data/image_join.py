@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .places import PlaceColumns, stem_id
+from .places import PlaceColumns, stem_ids
 
 __all__ = ["join_images"]
 
@@ -79,8 +79,7 @@ def _find(labels: PlaceColumns, rows: np.ndarray, images: PlaceColumns, candidat
 
 def _in_order(rows: np.ndarray, labels: PlaceColumns) -> np.ndarray:
     """By the stem as a number, then by path; stems that are none come last."""
-    stems = labels.stems.take(pa.array(rows)).to_pylist()
-    ids = np.fromiter(map(stem_id, stems), dtype=np.int64, count=len(rows))
+    ids = stem_ids(labels.stems.take(pa.array(rows)))
     order = np.argsort(ids, kind="stable")
     rows, ids = rows[order], ids[order]
     starts = np.flatnonzero(np.r_[True, ids[1:] != ids[:-1], True])

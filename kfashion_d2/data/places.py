@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -11,7 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-__all__ = ["NO_ID", "Folder", "PlaceBuilder", "PlaceColumns", "Places", "stem_id", "stem_of"]
+from .path_columns import split_paths
+
+__all__ = ["NO_ID", "Folder", "PlaceBuilder", "PlaceColumns", "Places", "stem_id", "stem_ids", "stem_of", "text_column"]
 
 NO_ID = np.iinfo(np.int64).max
 PLAIN = (-1, 0, 0, 0, 0, 0)
@@ -85,42 +87,32 @@ class PlaceBuilder:
 
     def extend(
         self,
-        paths: list[str],
-        folder_ids: Sequence[int],
+        paths: pa.LargeStringArray,
+        folder_ids: np.ndarray,
         numbers: np.ndarray | None = None,
         faults: Mapping[int, str] | None = None,
     ) -> None:
         """
         Args:
             paths: n of them.
-            folder_ids: of each, as of :meth:`folder_id`.
+            folder_ids: int (n,): of each, as of :meth:`folder_id`.
             numbers: int64 (n, 6), as of :class:`Places`; None: they are plain files.
             faults: place among them -> why it must not be read.
         """
-        faults = dict(faults or {})
-        try:
-            column = pa.array(paths, pa.large_string())
-        except UnicodeEncodeError:
-            paths = paths.copy()
-            for i, path in enumerate(paths):
-                try:
-                    path.encode()
-                except UnicodeEncodeError:
-                    paths[i] = path.encode("utf-8", "backslashreplace").decode()
-                    faults[i] = "file name is not Unicode"
-            column = pa.array(paths, pa.large_string())
         if numbers is None:
             numbers = np.tile(np.array(PLAIN), (len(paths), 1))
-        self._faults.update({self._count + i: fault for i, fault in faults.items()})
-        stems = pa.array(map(stem_of, paths), pa.large_string())
-        self._chunks.append((column, stems, np.asarray(folder_ids, dtype=np.int32), numbers))
+        self._faults.update({self._count + i: fault for i, fault in (faults or {}).items()})
+        stems = split_paths(paths).names
+        if not pc.all(pc.string_is_ascii(stems), min_count=0).as_py():
+            stems = pc.utf8_normalize(stems, "NFC")
+        self._chunks.append((paths, stems, folder_ids.astype(np.int32), numbers))
         self._count += len(paths)
 
     def __len__(self) -> int:
         return self._count
 
     def finish(self) -> PlaceColumns:
-        self.extend([], [])
+        self.extend(pa.array([], pa.large_string()), np.empty(0))
         paths, stems, folder_ids, numbers = zip(*self._chunks, strict=True)
         return PlaceColumns(
             pa.concat_arrays(paths),
@@ -132,12 +124,32 @@ class PlaceBuilder:
         )
 
 
+def text_column(texts: list[str]) -> tuple[pa.LargeStringArray, list[int]]:
+    """The texts, and the places of those that are not Unicode, as names of files can be: written with escapes."""
+    try:
+        return pa.array(texts, pa.large_string()), []
+    except UnicodeEncodeError:
+        written = [text.encode("utf-8", "backslashreplace").decode() for text in texts]
+        changed = [i for i, pair in enumerate(zip(texts, written, strict=True)) if pair[0] != pair[1]]
+        return pa.array(written, pa.large_string()), changed
+
+
 def stem_of(path: str) -> str:
     """The file's name without its ending, in Unicode's composed form."""
-    stem = path[path.rfind("/") + 1 : path.rfind(".")]
+    name = path[path.rfind("/") + 1 :]
+    stem = name[: name.rfind(".")] if "." in name else name
     return stem if stem.isascii() else unicodedata.normalize("NFC", stem)
 
 
 def stem_id(stem: str) -> int:
     """The stem as an image id, or NO_ID."""
     return int(stem) if stem.isdecimal() and len(stem) < 19 else NO_ID
+
+
+def stem_ids(stems: pa.LargeStringArray) -> np.ndarray:
+    """:func:`stem_id` of each, int64 (N,)."""
+    is_usual = pc.match_substring_regex(stems, "^[0-9]{1,18}$")
+    ids = pc.if_else(is_usual, stems, str(NO_ID)).cast(pa.int64()).to_numpy().copy()
+    for place in np.flatnonzero(~is_usual.to_numpy(zero_copy_only=False)).tolist():
+        ids[place] = stem_id(stems[place].as_py())
+    return ids

@@ -11,15 +11,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ..schema import normalize_text
 from .image_join import join_images
-from .places import Folder, PlaceBuilder, PlaceColumns
+from .path_columns import split_paths
+from .places import Folder, PlaceBuilder, PlaceColumns, text_column
 from .zip_index import ENCRYPTED, ZipEntry, ZipIndexError, entry_fault, may_be_faulty, read_zip_chunks
 
 __all__ = ["Archive", "Note", "SourceIndex", "find_sources"]
 
-LABEL, IMAGE = 0, 1
+LABEL, IMAGE, ARCHIVE, OTHER = range(4)
 KINDS = {"json": LABEL, "jpg": IMAGE, "jpeg": IMAGE, "png": IMAGE}  # by the name's ending
 OTHER_ARCHIVES = ("tar", "tgz", "gz", "7z", "rar", "alz", "egg")  # a download of AI Hub's own shell comes as a tar
 SPLITS = {
@@ -128,17 +130,20 @@ def find_sources(root: Path, default_split: str | None = None, skip: Path | None
         found: tuple[list[str], list[str]] = [], []
         for name in names:
             path = f"{folder}/{name}" if folder else name
-            suffix = name.rpartition(".")[2].lower()
-            if suffix in KINDS:
-                found[KINDS[suffix]].append(path)
-            elif suffix == "zip":
+            suffix = name.rpartition(".")[2]
+            kind = _kind_of(suffix) if len(suffix) < len(name) else OTHER
+            if kind in (LABEL, IMAGE):
+                found[kind].append(path)
+            elif suffix.lower() == "zip":
                 _read_archive(root, path, default_split, archives, places, notes)
             elif ".zip.part" in name.lower():
                 notes.append(Note(place.split, path, "part of an archive: join the parts first", "archives"))
-            elif suffix in OTHER_ARCHIVES:
+            elif kind == ARCHIVE:
                 notes.append(Note(place.split, path, "archive of a kind that is not read: unpack it", "archives"))
-        for builder, paths in zip(places, found, strict=True):
-            builder.extend(paths, [builder.folder_id(place)] * len(paths))
+        for builder, listed in zip(places, found, strict=True):
+            paths, not_unicode = text_column(listed)
+            faults = dict.fromkeys(not_unicode, "file name is not Unicode")
+            builder.extend(paths, np.full(len(paths), builder.folder_id(place)), faults=faults)
     labels, images = places
     if not len(labels):
         broken = "; ".join(f"{note.path}: {note.reason}" for note in notes if note.of == "archives")
@@ -178,54 +183,59 @@ def _read_archive(
     split = _folder_of(path, default_split).split
     number = len(archives)
     try:
+        path.encode()
         stat = os.stat(root / path)
         chunks = list(read_zip_chunks(root / path))
+    except UnicodeEncodeError:
+        shown = path.encode("utf-8", "backslashreplace").decode()
+        notes.append(Note(split, shown, "archive unreadable: its name is not Unicode", "archives"))
+        return
     except (ZipIndexError, OSError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         notes.append(Note(split, path, f"archive unreadable: {reason}", "archives"))
         return
     archives.append(Archive(path, stat.st_size, stat.st_mtime_ns))
-    folders: dict[str, tuple[Folder, tuple[int, int]]] = {}
+    before, between = (pa.scalar(text, pa.large_string()) for text in (f"{path}/", ""))
     while chunks:
         names, table = chunks.pop(0)
-        faults = _faults(names, table)
-        found = tuple(([], [], [], {}) for _ in places)  # paths, folders, rows of the table, faults
-        for row, entry in enumerate(names.to_pylist()):
-            folder, _, name = entry.rpartition("/")
-            suffix = name.rpartition(".")[2].lower()
-            kind = KINDS.get(suffix)
-            if kind is None or name.startswith("._"):
-                if suffix == "zip" or suffix in OTHER_ARCHIVES:
-                    notes.append(Note(split, f"{path}/{entry}", "archive inside an archive, left alone", "archives"))
-                continue
-            if folder not in folders:
-                place = _folder_of(f"{path}/{folder}", default_split)
-                folders[folder] = place, tuple(builder.folder_id(place) for builder in places)
-            place, ids = folders[folder]
-            paths, folder_ids, rows, kept_faults = found[kind]
-            if row in faults:
-                if kind == IMAGE:
-                    notes.append(Note(place.split, f"{path}/{entry}", faults[row], "images"))
-                    continue
-                kept_faults[len(paths)] = faults[row]
-            paths.append(f"{path}/{entry}")
-            folder_ids.append(ids[kind])
-            rows.append(row)
-        for builder, (paths, folder_ids, rows, kept_faults) in zip(places, found, strict=True):
+        folders, stems, suffixes = split_paths(names)
+        folders, suffixes = folders.dictionary_encode(), suffixes.dictionary_encode()
+        in_folder = folders.indices.to_numpy()
+        known = [_folder_of(f"{path}/{folder}", default_split) for folder in folders.dictionary.to_pylist()]
+        kinds = np.array([_kind_of(suffix) for suffix in suffixes.dictionary.to_pylist()], dtype=np.int64)
+        kinds = kinds[suffixes.indices.to_numpy()]
+        kinds[pc.starts_with(stems, "._").to_numpy(zero_copy_only=False)] = OTHER  # what macOS puts beside a file
+        paths = pc.binary_join_element_wise(before, names, between)
+        for row in np.flatnonzero(kinds == ARCHIVE).tolist():
+            notes.append(Note(split, paths[row].as_py(), "archive inside an archive, left alone", "archives"))
+        faults = _faults(names, table, kinds)
+        for row, fault in faults.items():
+            if kinds[row] == IMAGE:
+                kinds[row] = OTHER
+                notes.append(Note(known[in_folder[row]].split, paths[row].as_py(), fault, "images"))
+        for kind, builder in zip((LABEL, IMAGE), places, strict=True):
+            rows = np.flatnonzero(kinds == kind)
             numbers = np.roll(table[rows], 1, axis=1)  # the flags give way to the archive's number
             numbers[:, 0] = number
-            builder.extend(paths, folder_ids, numbers, kept_faults)
+            ids = np.array([builder.folder_id(folder) for folder in known], dtype=np.int64)
+            refused = np.flatnonzero(np.isin(rows, list(faults))).tolist()
+            kept_faults = {place: faults[rows[place]] for place in refused}
+            builder.extend(paths.take(pa.array(rows)), ids[in_folder[rows]], numbers, kept_faults)
 
 
-def _faults(names: pa.LargeStringArray, table: np.ndarray) -> dict[int, str]:
-    """Row -> why the entry must not be read."""
+def _kind_of(suffix: str) -> int:
+    suffix = suffix.lower()
+    return KINDS.get(suffix, ARCHIVE if suffix == "zip" or suffix in OTHER_ARCHIVES else OTHER)
+
+
+def _faults(names: pa.LargeStringArray, table: np.ndarray, kinds: np.ndarray) -> dict[int, str]:
+    """Row -> why the annotation or image must not be read."""
     faults = {}
-    for row in np.flatnonzero(may_be_faulty(names, table, min(MAX_LABEL_BYTES, MAX_IMAGE_BYTES))).tolist():
+    may_be = may_be_faulty(names, table, min(MAX_LABEL_BYTES, MAX_IMAGE_BYTES)) & (kinds < ARCHIVE)
+    for row in np.flatnonzero(may_be).tolist():
         *numbers, flags = table[row].tolist()
         entry = ZipEntry(names[row].as_py(), *numbers, bool(flags & ENCRYPTED))
-        kind = KINDS.get(entry.name.rpartition(".")[2].lower())
-        fault = entry_fault(entry, MAX_LABEL_BYTES if kind == LABEL else MAX_IMAGE_BYTES) if kind is not None else ""
-        if fault:
+        if fault := entry_fault(entry, MAX_LABEL_BYTES if kinds[row] == LABEL else MAX_IMAGE_BYTES):
             faults[row] = fault
     return faults
 

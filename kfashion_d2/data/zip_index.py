@@ -10,13 +10,14 @@ import re
 import struct
 from array import array
 from collections.abc import Iterator
-from itertools import compress
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from .path_columns import cut_texts
 
 __all__ = ["ZipEntry", "ZipIndexError", "entry_fault", "may_be_faulty", "read_zip_chunks", "read_zip_index"]
 
@@ -174,16 +175,14 @@ def _read_rows(directory: bytes, starts: list[int], start: int, shift: int) -> t
             raise ZipIndexError("an entry points outside the file")
         numbers[i, :3] = offset, compressed, min(size, NO_SIZE)  # a damaged one, which is too large in any case
     numbers[:, 0] += shift
-    sizes = fixed["name_size"].tolist()
-    names = [
-        _decode(directory[at + _ROW.itemsize : at + _ROW.itemsize + size], flags)
-        for at, size, flags in zip(starts, sizes, fixed["flags"].tolist(), strict=True)
-    ]
-    is_file = np.array([not name.endswith("/") for name in names])
-    if (numbers[is_file, 0] > start - numbers[is_file, 1]).any():
+    name_starts = np.array(starts) + _ROW.itemsize
+    names = _decode_all(cut_texts(content, name_starts, name_starts + fixed["name_size"]), fixed["flags"])
+    is_file = pc.invert(pc.ends_with(names, "/"))
+    numbers = numbers[is_file.to_numpy(zero_copy_only=False)]
+    if (numbers[:, 0] > start - numbers[:, 1]).any():
         # It would read the table of contents as a file's bytes.
         raise ZipIndexError("an entry points outside the file")
-    return pa.array(compress(names, is_file.tolist()), pa.large_string()), numbers[is_file]
+    return names.filter(is_file), numbers
 
 
 def _zip64(extra: bytes, size: int, compressed: int, offset: int) -> tuple[int, int, int]:
@@ -203,6 +202,22 @@ def _zip64(extra: bytes, size: int, compressed: int, offset: int) -> tuple[int, 
             return size, compressed, offset
         at += 4 + length
     return size, compressed, offset  # exactly 4 GiB - 1, which needs no Zip64
+
+
+def _decode_all(raw: pa.LargeBinaryArray, flags: np.ndarray) -> pa.LargeStringArray:
+    """As :func:`_decode` does one by one, which is left those that are not plainly UTF-8."""
+    try:
+        names = raw.cast(pa.large_string())
+    except pa.ArrowInvalid:
+        return pa.array(map(_decode, raw.to_pylist(), flags.tolist()), pa.large_string())
+    is_plain = pc.or_(pc.string_is_ascii(names), pa.array(flags & _UTF8 > 0))
+    is_plain = pc.or_(is_plain, pc.match_substring_regex(names, _HANGUL.pattern))
+    if pc.all(is_plain, min_count=0).as_py():
+        return names
+    decoded = names.to_pylist()
+    for row in np.flatnonzero(~is_plain.to_numpy(zero_copy_only=False)).tolist():
+        decoded[row] = _decode(raw[row].as_py(), int(flags[row]))
+    return pa.array(decoded, pa.large_string())
 
 
 def _decode(raw: bytes, flags: int) -> str:

@@ -240,6 +240,31 @@ def test_names_that_are_not_unicode_are_dropped_and_counted(tmp_path):
     assert {"file name is not Unicode", "text is not Unicode"} <= reasons
 
 
+def test_an_archive_whose_name_is_not_unicode_is_named(data, tmp_path):
+    shutil.copytree(data / "Validation", tmp_path / "more")
+    pack(tmp_path / "more", tmp_path / "more.zip")
+    os.rename(tmp_path / "more.zip", os.fsencode(data) + b"/\xb8\xf0.zip")
+    summary = convert_dataset(data, tmp_path / "out")
+    assert {name: split["images_out"] for name, split in summary["splits"].items()} == {"train": 4, "val": 4}
+    (line,) = map(json.loads, (tmp_path / "out/problems.jsonl").read_text().splitlines())
+    assert (line["path"], line["reason"]) == ("\\udcb8\\udcf0.zip", "archive unreadable: its name is not Unicode")
+
+
+def test_what_is_an_annotation_by_its_name(tmp_path):
+    """In files and in an archive alike."""
+    root = tmp_path / "data"
+    write(root, "Training/a/1.json", with_id(1))
+    for name in ("json", "b.JSON", "._1.json", "notes.txt", ".json.bak"):
+        shutil.copy(root / "Training/a/1.json", root / "Training/a" / name)
+    for _ in range(2):
+        index = find_sources(root)
+        found = [os.path.basename(path) for path in index.labels.paths.to_pylist()]
+        assert sorted(found) == ["1.json", "b.JSON"]
+        assert [note.reason for note in index.notes() if note.of == "archives"] == []
+        if (root / "Training").exists():
+            pack(root / "Training", root / "Training.zip")
+
+
 def test_an_entry_that_declares_more_than_int64(data, tmp_path):
     """In the Zip64 field of a table of contents; made by hand."""
     local = struct.pack("<4s5H3L2H", b"PK\3\4", 45, 0, 0, 0, 0, 0, 2, 2, 7, 0) + b"90.json{}"

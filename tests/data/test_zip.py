@@ -7,6 +7,8 @@ import zlib
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from detectron2.data.detection_utils import read_image
 from detectron2.utils.file_io import PathManager
@@ -14,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from kfashion_d2.data import zip_index
 from kfashion_d2.data.zip_handler import register_zip_handler
 from kfashion_d2.data.zip_index import entry_fault, read_zip_index
 from kfashion_d2.data.zip_reader import (
@@ -132,6 +135,24 @@ def test_every_style_of_the_vocabulary_without_the_flag(tmp_path):
         raw = style.korean.encode("cp949")
         path.write_bytes(write_zip(path, {"a" * len(raw): b"{}"}).read_bytes().replace(b"a" * len(raw), raw))
         assert [entry.name for entry in read_zip_index(path)] == [style.korean]
+
+
+NAMES_AS_STORED = st.lists(
+    st.tuples(
+        st.sampled_from(["키치/1.json", "모던/2.jpg", "a.json", "é.png", "ÅŰ.zip", "\u1112\u1161/3.json"]),
+        st.sampled_from(["utf-8", "cp949", "latin-1"]),
+        st.sampled_from([0, 1 << 11]),
+    )
+)
+
+
+@given(NAMES_AS_STORED, st.binary(max_size=8))
+def test_names_read_together_equal_each_read_alone(names, any_bytes):
+    """Those of an archive go through Arrow at once; what they are follows from each one's bytes and flag only."""
+    raw = [name.encode(encoding, "ignore") for name, encoding, _ in names] + [any_bytes]
+    flags = [flag for *_, flag in names] + [0]
+    found = zip_index._decode_all(pa.array(raw, pa.large_binary()), np.array(flags, dtype=np.uint16))
+    assert found.to_pylist() == [zip_index._decode(*pair) for pair in zip(raw, flags, strict=True)]
 
 
 @settings(max_examples=150, deadline=None)

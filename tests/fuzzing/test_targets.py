@@ -132,7 +132,7 @@ class TestFaultsAreFound:
             targets.batch(b"")
 
     def test_an_exception_that_is_none_of_ours(self, monkeypatch):
-        monkeypatch.setattr(zip_index, "_decode", lambda raw, flags: raw.decode("ascii"))
+        monkeypatch.setattr(zip_index, "_decode_all", lambda raw, flags: [raw[0].as_py().decode("ascii")])
         with pytest.raises(UnicodeDecodeError):
             targets.archive(b"\1\0\0")
 
