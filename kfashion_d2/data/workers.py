@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 __all__ = ["map_in_order", "worker_pool"]
 
@@ -20,14 +20,17 @@ Result = TypeVar("Result")
 
 
 @contextmanager
-def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+def worker_pool(workers: int, function: Callable[..., Any] | None = None) -> Iterator[ProcessPoolExecutor]:
     """
     A pool of processes; on an error what is not begun is dropped.
+
+    Args:
+        function: that every worker keeps, for :func:`map_in_order`.
 
     Raises:
         ChildProcessError: a worker died.
     """
-    with ProcessPoolExecutor(workers, initializer=_start_worker) as pool:
+    with ProcessPoolExecutor(workers, initializer=_start_worker, initargs=(function,)) as pool:
         try:
             yield pool
         except BrokenProcessPool:
@@ -45,25 +48,35 @@ def map_in_order(function: Callable[[Item], Result], items: Iterable[Item], work
     `map`, in a pool. Items are taken as they are needed, so that a million are not copied at once.
 
     Args:
-        function: picklable.
+        function: picklable; each worker has one copy, with what that has learnt from the items before.
         workers: with 1, no other process.
     """
     if workers == 1:
         yield from map(function, items)
         return
-    with worker_pool(workers) as pool:
+    with worker_pool(workers, function) as pool:
         waiting: deque[Future[Result]] = deque()
         for item in items:
-            waiting.append(pool.submit(function, item))
+            waiting.append(pool.submit(_call_kept, item))
             if len(waiting) > 2 * workers:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
 
 
-def _start_worker() -> None:
+_kept: Callable[..., Any] | None = None  # of this process, where it is a worker
+
+
+def _start_worker(function: Callable[..., Any] | None) -> None:
+    global _kept
+    _kept = function
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends its workers
     threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _call_kept(item: Any) -> Any:
+    assert _kept is not None
+    return _kept(item)
 
 
 def _end_with_parent() -> None:
