@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from ..schema import UNKNOWN, AttributeGroup, AttributeSchema, normalize_text
@@ -71,7 +72,7 @@ def parse_labels(
     attributes: dict[str, int | list[int]] = {}
     for group in schema.groups:
         known_keys |= group.korean_keys
-        spellings = [by_key[key] for key in _key_order(group) if key in by_key]
+        spellings = [by_key[key] for key in _key_order(group.korean, group.korean_keys) if key in by_key]
         spellings = [entry for entry in spellings if is_given(entry[1])] or spellings
         key, value = spellings[0] if spellings else (group.korean, None)
         notes += [(other, "key given twice", "noted", ignored) for other, ignored in spellings[1:]]
@@ -95,10 +96,11 @@ def parse_labels(
     return attributes
 
 
-def _key_order(group: AttributeGroup) -> list[str]:
-    """The group's own key first, then its aliases."""
-    own = normalize_text(group.korean)
-    return sorted(group.korean_keys, key=lambda key: (key != own, key))
+@lru_cache
+def _key_order(korean: str, keys: frozenset[str]) -> list[str]:
+    """A group's own key first, then its aliases."""
+    own = normalize_text(korean)
+    return sorted(keys, key=lambda key: (key != own, key))
 
 
 def _known_ids(group: AttributeGroup, part: str, key: str, value: Any, notes: list[Note]) -> list[int]:

@@ -192,7 +192,7 @@ class BatchParser:
     def _read_garment(self, rect: dict, polygon: dict, labels: dict, part_id: int) -> tuple:
         numbers = _RECT(rect)
         num_points = len(polygon) // 2
-        getter, pack = self._getters.get(num_points) or self._getter(num_points)
+        getter, pack = self._getters.get(num_points) or self._getter(num_points, polygon)
         points = getter(polygon)
         # struct takes no text, but takes true for 1.
         if len(points) != len(polygon) or not _NUMBER.issuperset(map(type, points + numbers)):
@@ -200,10 +200,12 @@ class BatchParser:
         ids, multi = self._read_labels(labels, part_id)
         return ids, multi, pack(*points), 0, _pack_rect(*numbers)
 
-    def _getter(self, num_points: int) -> tuple[itemgetter, Callable[..., bytes]]:
+    def _getter(self, num_points: int, polygon: dict) -> tuple[itemgetter, Callable[..., bytes]]:
         if not 3 <= num_points <= MAX_POINTS:
             raise _Unusual
-        keys = [f"{axis}좌표{i}" for i in range(1, num_points + 1) for axis in "XY"]
+        # The parser's own strings, most of which it uses again: equal at one look.
+        own = {key: key for key in polygon}
+        keys = [own[f"{axis}좌표{i}"] for i in range(1, num_points + 1) for axis in "XY"]
         pair = self._getters[num_points] = itemgetter(*keys), struct.Struct(f"{len(keys)}d").pack
         return pair
 

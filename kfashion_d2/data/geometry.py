@@ -38,9 +38,7 @@ class Geometry(NamedTuple):
 
 def as_number(value: Any) -> float | None:
     """A finite coordinate as a float, or None: booleans, text, NaN, infinities and absurd numbers are none."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None
-    return float(value) if -LIMIT < value < LIMIT else None
+    return float(value) if type(value) in (float, int) and -LIMIT < value < LIMIT else None
 
 
 def read_points(entry: dict[str, Any]) -> tuple[list[tuple[float, float]], bool]:
@@ -81,7 +79,7 @@ def read_rect(entry: dict[str, Any]) -> tuple[Box | None, str]:
 
 
 def clamp(value: float, high: float) -> float:
-    return float(min(max(value, 0.0), high))
+    return 0.0 if value < 0 else float(high) if value > high else value
 
 
 def clip_box(box: Box, width: int, height: int) -> Box | None:

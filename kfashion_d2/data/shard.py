@@ -208,7 +208,11 @@ class ShardConverter:
         for i in np.flatnonzero(~sound).tolist():
             # Read once more: holding all files for the few would push everything else out of the processor's caches.
             self._read_again(job, fast[i][0], slow, problems)
-        keep = [ok and self._keeps(job, *pair, problems) for ok, pair in zip(sound.tolist(), fast, strict=True)]
+        images = None if self.check_images else job.images.paths
+        keep = [
+            ok and bool((images and images[pair[0]]) or self._keeps(job, *pair, problems))
+            for ok, pair in zip(sound.tolist(), fast, strict=True)
+        ]
         geometry = geometry[np.repeat(keep, [len(found.garments) for _, found in fast]).astype(bool)]
         kept, geometry = merge_rows(list(compress(fast, keep)), geometry, sorted(slow.items()))
         self._account(job, problems, result, lines)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from .text import normalize_text
 
@@ -134,7 +135,7 @@ class AttributeGroup:
     def is_single(self) -> bool:
         return self.kind == "single"
 
-    @property
+    @cached_property
     def none_index(self) -> int | None:
         """Id of the ``none`` label, or None where "known to have none" cannot be said."""
         has_none = self.is_single and self.num_labels > 0 and self.labels[-1].name == NONE_NAME
