@@ -24,7 +24,7 @@ from ..schema import AttributeSchema, kfashion_schema
 from .annotation import Problem
 from .earlier_splits import earlier_splits, problems_of
 from .files import garbage_collector_off, replace_folder, store_hash, write_atomically
-from .same_ids import RefusedError, drop_duplicates, note_shared_ids
+from .same_ids import RefusedError, SharedIds, drop_duplicates
 from .shard import Job, ShardConverter, ShardResult, problem_line
 from .sources import Note, SourceIndex, find_sources
 from .store_schema import FORMAT
@@ -98,12 +98,13 @@ def convert_dataset(
             shutil.rmtree(leftover)
     try:
         results = _convert_all(index, converters, workers, strict)
-        extra = {name: drop_duplicates(converters[name], results[name], strict) for name in results}
+        for name, converter in converters.items():
+            drop_duplicates(name, converter, results[name], strict)
     except RefusedError:
         for converter in converters.values():
             shutil.rmtree(converter.folder, ignore_errors=True)
         raise
-    shared = note_shared_ids(converters, results)
+    shared = SharedIds(converters, results)
     earlier = earlier_splits(output, index.splits)
     if earlier:
         logger.warning(
@@ -116,7 +117,7 @@ def convert_dataset(
         _finish_split(converter, results[name], index, os.path.relpath(root, output / name))
     problems = output / "problems.jsonl"
     kept = problems_of(problems, earlier)
-    _write_problems(output / ".problems.jsonl.tmp", converters, results, extra, chain(shared, index.notes()), kept)
+    _write_problems(output / ".problems.jsonl.tmp", converters, results, chain(shared, index.notes()), kept)
     for name, converter in converters.items():
         replace_folder(converter.folder / "shards", output / name)
         shutil.rmtree(converter.folder)
@@ -187,7 +188,6 @@ def _write_problems(
     path: Path,
     converters: dict[str, ShardConverter],
     results: dict[str, list[ShardResult]],
-    extra: dict[str, dict[int, list[tuple[str, Problem]]]],
     notes: Iterable[Note],
     earlier: Iterable[bytes],
 ) -> None:
@@ -196,8 +196,6 @@ def _write_problems(
             for result in results[name]:
                 with open(converter.paths(result.number)[1], "rb") as lines:
                     shutil.copyfileobj(lines, file)
-                for label, problem in extra[name].get(result.number, []):
-                    file.write(problem_line(name, label, problem).encode())
         for note in notes:
             problem = Problem("", "", note.reason, "noted", note.value)
             file.write(problem_line(note.split, note.path, problem).encode())
@@ -205,7 +203,7 @@ def _write_problems(
 
 
 def _summary(
-    index: SourceIndex, results: dict[str, list[ShardResult]], shared: list[Note], schema: AttributeSchema
+    index: SourceIndex, results: dict[str, list[ShardResult]], shared: Iterable[Note], schema: AttributeSchema
 ) -> dict[str, Any]:
     problems: Counter = Counter()
     for split in results.values():

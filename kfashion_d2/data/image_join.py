@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections import defaultdict
+from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from .places import PlaceColumns, stem_ids
+from .runs import equals_neighbour
 
 __all__ = ["join_images"]
 
@@ -67,14 +68,20 @@ def _find(labels: PlaceColumns, rows: np.ndarray, images: PlaceColumns, candidat
     repeated = counted.field("values").filter(pc.greater(counted.field("counts"), 1))
     if len(repeated):
         places: dict[str, list[int]] = defaultdict(list)
-        for place in np.flatnonzero(pc.is_in(stems, value_set=repeated).to_numpy(zero_copy_only=False)).tolist():
-            places[stems[place].as_py()].append(place)
+        for place, stem in _among(stems, repeated):
+            places[stem].append(place)
         image_styles = [folder.style for folder in images.folders]
-        for i in np.flatnonzero(pc.is_in(wanted, value_set=repeated).to_numpy(zero_copy_only=False)).tolist():
+        for i, stem in _among(wanted, repeated):
             style = labels.folders[labels.folder_ids[rows[i]]].style
-            same = (p for p in places[wanted[i].as_py()] if image_styles[images.folder_ids[candidates[p]]] == style)
+            same = (p for p in places[stem] if image_styles[images.folder_ids[candidates[p]]] == style)
             found[i] = next(same, found[i])
     return np.where(found < 0, -1, candidates[found])
+
+
+def _among(texts: pa.LargeStringArray, some: pa.LargeStringArray) -> Iterator[tuple[int, str]]:
+    """The place and text of each that is one of some."""
+    places = np.flatnonzero(pc.is_in(texts, value_set=some).to_numpy(zero_copy_only=False))
+    return zip(places.tolist(), texts.take(pa.array(places)).to_pylist(), strict=True)
 
 
 def _in_order(rows: np.ndarray, labels: PlaceColumns) -> np.ndarray:
@@ -82,10 +89,9 @@ def _in_order(rows: np.ndarray, labels: PlaceColumns) -> np.ndarray:
     ids = stem_ids(labels.stems.take(pa.array(rows)))
     order = np.argsort(ids, kind="stable")
     rows, ids = rows[order], ids[order]
-    starts = np.flatnonzero(np.r_[True, ids[1:] != ids[:-1], True])
-    for place in np.flatnonzero(np.diff(starts) > 1).tolist():
-        start, end = starts[place], starts[place + 1]
-        paths = labels.paths.take(pa.array(rows[start:end])).to_pylist()
-        keys = [unicodedata.normalize("NFC", path) for path in paths]
-        rows[start:end] = rows[start:end][sorted(range(len(keys)), key=keys.__getitem__)]
+    tied = np.flatnonzero(equals_neighbour(ids))
+    # UTF-8 sorts as the letters do.
+    paths = pc.utf8_normalize(labels.paths.take(pa.array(rows[tied])), "NFC")
+    rank = pc.rank(paths, tiebreaker="first").to_numpy()
+    rows[tied] = rows[tied][np.lexsort((rank, ids[tied]))]
     return rows

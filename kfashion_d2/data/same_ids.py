@@ -1,20 +1,27 @@
-"""Annotations that share an id: of a split one stays, between splits they are named."""
+"""
+Annotations that share an id: of a split one stays, between splits they are named. A download that was unpacked and left
+beside its archives has a million of them, so all is done by columns, a shard at a time.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from .annotation import Problem
-from .files import write_table
-from .shard import ShardConverter, ShardResult
+from .files import write_atomically, write_table
+from .runs import equals_neighbour, runs
+from .shard import ShardConverter, ShardResult, problem_line
 from .sources import Note
 from .store_schema import FILE_FIELDS
 
-__all__ = ["RefusedError", "drop_duplicates", "note_shared_ids"]
+__all__ = ["RefusedError", "SharedIds", "drop_duplicates", "equal_rows"]
+
+BLOCK = 4096  # rows of one split that are compared at a time
 
 
 class RefusedError(ValueError):
@@ -22,113 +29,177 @@ class RefusedError(ValueError):
 
 
 class _Rows:
-    """The rows of a split's shards, by their number in the split."""
+    """
+    The rows of a split's shards, by their number in the split.
+
+    Attributes:
+        ids: int64 (N,)
+        shards: int64 (N,), ascending: each row's shard.
+        local: int64 (N,): its place there.
+    """
 
     def __init__(self, converter: ShardConverter, results: list[ShardResult]):
-        self.converter, self.results = converter, results
-        self.tables: dict[int, pa.Table] = {}
+        self._converter = converter
+        self._tables: dict[int, pa.Table] = {}
+        ids = [self.table(result.number)["image_id"].to_numpy() for result in results]
+        counts = [len(part) for part in ids]
+        self.ids = np.concatenate(ids)
+        self.shards = np.repeat(np.arange(len(ids)), counts)
+        self.local = np.arange(len(self.ids)) - np.repeat(np.cumsum([0, *counts[:-1]]), counts)
 
-    def table(self, number: int) -> pa.Table:
-        if number not in self.tables:
-            with pa.memory_map(str(self.converter.paths(number)[0])) as source:
-                self.tables[number] = pa.ipc.open_file(source).read_all()
-        return self.tables[number]
-
-    @cached_property
-    def _columns(self) -> tuple[np.ndarray, np.ndarray]:
-        ids = []
-        for result in self.results:
-            with pa.memory_map(str(self.converter.paths(result.number)[0])) as source:
-                ids.append(pa.ipc.open_file(source).get_batch(0).column("image_id").to_numpy().copy())
-        return np.concatenate(ids), np.repeat(np.arange(len(ids)), [len(part) for part in ids])
+    def table(self, shard: int) -> pa.Table:
+        if shard not in self._tables:
+            with pa.memory_map(str(self._converter.paths(shard)[0])) as source:
+                self._tables[shard] = pa.ipc.open_file(source).read_all()
+        return self._tables[shard]
 
     @property
-    def ids(self) -> np.ndarray:
-        return self._columns[0]
+    def content_columns(self) -> list[str]:
+        """What an annotation says, whatever file it stands in."""
+        return [name for name in self.table(0).column_names if name not in FILE_FIELDS]
 
-    def place(self, row: int) -> tuple[int, int]:
-        """(shard, row in it)"""
-        shards = self._columns[1]
-        return int(shards[row]), row - int(np.searchsorted(shards, shards[row]))
+    @cached_property
+    def order(self) -> np.ndarray:
+        """int64 (N,): the rows by id, those of one id by their number."""
+        return np.argsort(self.ids, kind="stable")
 
-    def get(self, row: int, column: str) -> Any:
-        shard, local = self.place(row)
-        return self.table(shard)[column][local].as_py()
-
-    def content(self, row: int) -> str:
-        """To compare: as text, since NaN is not equal to itself."""
-        shard, local = self.place(row)
-        table = self.table(shard)
-        table = table.select([name for name in table.column_names if name not in FILE_FIELDS])
-        return repr(table.slice(local, 1).to_pylist())
+    def take(self, rows: np.ndarray, columns: list[str]) -> pa.Table:
+        """Any rows; in memory is what they hold, not the shards they come from."""
+        order = np.argsort(self.shards[rows], kind="stable")
+        parts = [
+            self.table(shard).select(columns).take(pa.array(self.local[rows[order[some]]]))
+            for shard, some in runs(self.shards[rows[order]])
+        ]
+        return pa.concat_tables(parts).combine_chunks().take(pa.array(np.argsort(order)))
 
 
-def drop_duplicates(
-    converter: ShardConverter, results: list[ShardResult], strict: bool
-) -> dict[int, list[tuple[str, Problem]]]:
+def drop_duplicates(split: str, converter: ShardConverter, results: list[ShardResult], strict: bool) -> None:
     """
-    Of annotations with one id the one made last stays (파일 생성일자), the first of those made at one time.
+    Of annotations with one id the one made last stays (파일 생성일자), the first of those made at one time. The shards
+    of the others are written anew, with what was dropped among their problems.
 
     Args:
-        converter, results: of a split; the results' counts follow.
+        split: its name.
+        converter, results: of the split; the results follow.
         strict: raise in place of dropping one.
-
-    Returns:
-        Shard -> (label file, problem) of everything dropped.
 
     Raises:
         RefusedError: with `strict`.
     """
     rows = _Rows(converter, results)
-    order = np.argsort(rows.ids, kind="stable")
-    ids = rows.ids[order]
-    starts = np.flatnonzero(np.r_[True, ids[1:] != ids[:-1], True])
-    dropped: dict[int, list[int]] = {}
-    problems: dict[int, list[tuple[str, Problem]]] = {}
-    for place in np.flatnonzero(np.diff(starts) > 1).tolist():
-        group = order[starts[place] : starts[place + 1]]  # ascending, as the sort is stable
-        image_id = int(ids[starts[place]])
-        keep = max(group.tolist(), key=lambda row: rows.get(row, "created"))
-        for row in group.tolist():
-            if row == keep:
-                continue
-            shard, local = rows.place(row)
-            reason = "duplicate id" if rows.content(row) == rows.content(keep) else "duplicate id, other content"
-            label = rows.get(row, "label_file")
+    losers, keepers = _losers(rows)
+    for shard, some in runs(rows.shards[losers]):
+        mine = losers[some]
+        table = rows.take(mine, ["label_file", "part"])
+        is_same = _say_the_same(rows, mine, rows, keepers[some])
+        lines = []
+        for label, parts, image_id, same in zip(
+            table["label_file"].to_pylist(),
+            table["part"].to_pylist(),
+            rows.ids[mine].tolist(),
+            is_same.tolist(),
+            strict=True,
+        ):
+            reason = "duplicate id" if same else "duplicate id, other content"
             if strict:
                 raise RefusedError(f"{label}: {reason} (이미지 식별자), value {image_id}")
-            parts = [converter.schema.parts.labels[i].name for i in rows.get(row, "part")]
             found = [Problem("", "이미지 식별자", reason, "dropped", image_id)]
-            found += [Problem(part, "", "annotation dropped", "dropped") for part in parts]
-            problems.setdefault(shard, []).extend((label, problem) for problem in found)
-            dropped.setdefault(shard, []).append(local)
+            for part in parts:
+                name = converter.schema.parts.labels[part].name
+                found.append(Problem(name, "", "annotation dropped", "dropped"))
             for problem in found:
                 results[shard].count_problem(problem)
+                lines.append(problem_line(split, label, problem))
             results[shard].counts.update(
                 images_out=-1, annotations_dropped=1, garments_out=-len(parts), garments_dropped=len(parts)
             )
-    for shard, locals_ in dropped.items():
-        keep_rows = np.ones(len(rows.table(shard)), dtype=bool)
-        keep_rows[locals_] = False
-        arrow_file, _, mark = converter.paths(shard)
+        keep = np.ones(len(rows.table(shard)), dtype=bool)
+        keep[rows.local[mine]] = False
+        arrow_file, problem_file, mark = converter.paths(shard)
         mark.unlink(missing_ok=True)  # killed from here on, this shard is made again
-        results[shard].sha256 = write_table(arrow_file, rows.table(shard).filter(pa.array(keep_rows)))
-    return problems
+        write_atomically(problem_file, problem_file.read_bytes() + "".join(lines).encode())
+        results[shard].sha256 = write_table(arrow_file, rows.table(shard).filter(pa.array(keep)))
 
 
-def note_shared_ids(converters: dict[str, ShardConverter], results: dict[str, list[ShardResult]]) -> list[Note]:
-    """One of every annotation whose id an earlier split has too."""
-    notes: list[Note] = []
-    earlier: list[tuple[str, _Rows]] = []
-    for name, converter in converters.items():
-        rows = _Rows(converter, results[name])
-        for other, others in earlier:
-            order = np.argsort(others.ids, kind="stable")
-            for row in np.flatnonzero(np.isin(rows.ids, others.ids)).tolist():
-                image_id = int(rows.ids[row])
-                twin = int(order[np.searchsorted(others.ids, image_id, sorter=order)])
-                same = rows.content(row) == others.content(twin)
-                reason = f"id also in split {other}" + ("" if same else ", other content")
-                notes.append(Note(name, rows.get(row, "label_file"), reason, "annotations", image_id))
-        earlier.append((name, rows))
-    return notes
+def _losers(rows: _Rows) -> tuple[np.ndarray, np.ndarray]:
+    """The rows that go, ascending, and for each the row of its id that stays."""
+    shared = rows.order[equals_neighbour(rows.ids[rows.order])]
+    if not len(shared):
+        return shared, shared
+    created = pa.concat_arrays(
+        [
+            rows.take(shared[start : start + BLOCK], ["created"])["created"].combine_chunks()
+            for start in range(0, len(shared), BLOCK)
+        ]
+    )
+    age = pc.rank(created, "descending", tiebreaker="dense").to_numpy()
+    shared = shared[np.lexsort((shared, age, rows.ids[shared]))]
+    ids = rows.ids[shared]
+    is_first = np.r_[True, ids[1:] != ids[:-1]]
+    keepers = shared[is_first][np.cumsum(is_first) - 1]
+    losers, keepers = shared[~is_first], keepers[~is_first]
+    order = np.argsort(losers)
+    return losers[order], keepers[order]
+
+
+class SharedIds:
+    """A note of every annotation whose id an earlier split has too, made when asked for."""
+
+    def __init__(self, converters: dict[str, ShardConverter], results: dict[str, list[ShardResult]]):
+        """
+        Args:
+            converters, results: of the splits, each without two of one id.
+        """
+        self._found: list[tuple[str, str, _Rows, np.ndarray, np.ndarray]] = []
+        earlier: list[tuple[str, _Rows]] = []
+        for name, converter in converters.items():
+            rows = _Rows(converter, results[name])
+            for other, others in earlier:
+                mine = np.flatnonzero(np.isin(rows.ids, others.ids))
+                twins = others.order[np.searchsorted(others.ids, rows.ids[mine], sorter=others.order)]
+                self._found.append((name, other, rows, mine, _say_the_same(rows, mine, others, twins)))
+            earlier.append((name, rows))
+
+    def __iter__(self) -> Iterator[Note]:
+        for name, other, rows, mine, is_same in self._found:
+            for start in range(0, len(mine), BLOCK):
+                some = mine[start : start + BLOCK]
+                labels = rows.take(some, ["label_file"])["label_file"].to_pylist()
+                same = is_same[start : start + BLOCK].tolist()
+                for label, image_id, is_equal in zip(labels, rows.ids[some].tolist(), same, strict=True):
+                    reason = f"id also in split {other}" + ("" if is_equal else ", other content")
+                    yield Note(name, label, reason, "annotations", image_id)
+
+
+def _say_the_same(rows: _Rows, mine: np.ndarray, others: _Rows, theirs: np.ndarray) -> np.ndarray:
+    """Bool (n,): whether rows mine[i] and theirs[i] are equal but for the files that they stand in."""
+    equal = np.ones(len(mine), dtype=bool)
+    for start in range(0, len(mine), BLOCK):
+        some = slice(start, start + BLOCK)
+        for name in rows.content_columns:
+            pair = rows.take(mine[some], [name]), others.take(theirs[some], [name])
+            equal[some] &= equal_rows(*(table[name].combine_chunks() for table in pair))
+    return equal
+
+
+def equal_rows(a: pa.Array, b: pa.Array) -> np.ndarray:
+    """
+    Args:
+        a, b: (N,) of one type, numbers, texts or lists of them, of any depth; no nulls.
+
+    Returns:
+        bool (N,). NaN equals NaN.
+    """
+    if pa.types.is_list(a.type):
+        lengths = a.value_lengths().to_numpy()
+        equal = lengths == b.value_lengths().to_numpy()
+        rows = np.flatnonzero(equal)
+        values = (array.take(pa.array(rows)).flatten() for array in (a, b))
+        wrong = np.r_[0, np.cumsum(~equal_rows(*values))]  # before each of the values
+        ends = np.cumsum(lengths[rows])
+        equal[rows] = wrong[ends] == wrong[ends - lengths[rows]]
+        return equal
+    equal = pc.equal(a, b).to_numpy(zero_copy_only=False)
+    if pa.types.is_floating(a.type):
+        equal = equal | pc.and_(pc.is_nan(a), pc.is_nan(b)).to_numpy(zero_copy_only=False)
+    return equal

@@ -40,7 +40,7 @@ def data(tmp_path_factory):
     return root
 
 
-@pytest.mark.parametrize("moment", [1, 4, 8, 15, 17, 19, 22, 25])
+@pytest.mark.parametrize("moment", [1, 4, 8, 15, 16, 17, 18, 19, 20, 22, 25, 26])
 def test_killed_at_any_moment_it_ends_with_the_same_bytes(data, tmp_path, monkeypatch, moment):
     monkeypatch.setattr(convert, "SHARD_SIZE", 3)
     convert_dataset(data, tmp_path / "undisturbed")

@@ -1,0 +1,19 @@
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kfashion_d2.data.runs import equals_neighbour, runs
+
+ASCENDING = st.lists(st.integers(0, 5), max_size=12).map(sorted)
+
+
+@given(ASCENDING)
+def test_neighbours(values):
+    assert equals_neighbour(np.array(values)).tolist() == [values.count(value) > 1 for value in values]
+
+
+@given(ASCENDING)
+def test_runs(values):
+    found = list(runs(np.array(values, dtype=np.int64)))
+    assert [value for value, _ in found] == sorted(set(values))
+    assert [values[place] for _, place in found] == [[value] * values.count(value) for value in sorted(set(values))]
