@@ -21,6 +21,11 @@ def test_hand_worked_factors():
     assert repeat_factors(images[:0], labels[:0], 3, 0.5).tolist() == [1, 1, 1]
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_threshold_of_zero_repeats_nothing():
+    assert repeat_factors(np.array([0, 1]), np.array([0, 2]), 3, 0.0).tolist() == [1, 1, 1]
+
+
 def test_factors_equal_detectron2s():
     generator = np.random.default_rng(0)
     dicts = [{"annotations": [{"category_id": int(c)} for c in generator.geometric(0.4, size=3)]} for _ in range(200)]
