@@ -13,6 +13,7 @@ from typing import IO, Any
 import numpy as np
 import torch
 from detectron2.checkpoint import DetectionCheckpointer
+from detectron2.config import CfgNode
 from detectron2.utils.file_io import PathManager
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
@@ -20,7 +21,7 @@ from torch.optim.swa_utils import AveragedModel
 from .evaluation import Calibration
 from .schema import AttributeSchema
 
-__all__ = ["KFashionCheckpointer", "add_calibration", "read_checkpoint", "schema_entry", "to_plain"]
+__all__ = ["KFashionCheckpointer", "add_calibration", "load_weights", "read_checkpoint", "schema_entry", "to_plain"]
 
 SCHEMA_KEY = "kfashion_schema"
 CALIBRATION_KEY = "kfashion_calibration"
@@ -176,6 +177,22 @@ class KFashionCheckpointer(DetectionCheckpointer):
         if raw is not None and self._resumes:
             loaded["average"], loaded["model"] = loaded["model"], raw
         return loaded
+
+
+def load_weights(model: nn.Module, cfg: CfgNode) -> None:
+    """
+    Load ``MODEL.WEIGHTS``, without which a model has nothing to predict with.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the key is empty, or the file is of another schema.
+    """
+    weights = cfg.MODEL.WEIGHTS
+    if not weights:
+        raise ValueError("MODEL.WEIGHTS is empty: name the checkpoint, as in MODEL.WEIGHTS output/model_final.pth")
+    if "://" not in weights and not PathManager.isfile(weights):
+        raise FileNotFoundError(f"MODEL.WEIGHTS {weights}: no such file")
+    KFashionCheckpointer(model).load(weights)
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:

@@ -17,11 +17,10 @@ from detectron2.config import CfgNode
 from detectron2.data import transforms as T
 from detectron2.data.detection_utils import read_image
 from detectron2.modeling import build_model
-from detectron2.utils.file_io import PathManager
 from PIL import Image
 from tqdm import tqdm
 
-from .checkpoint import KFashionCheckpointer
+from .checkpoint import load_weights
 from .config import check_num_classes, use_available_device
 from .schema import AttributeSchema, Label
 from .visualization.dataset import save_picture
@@ -88,17 +87,12 @@ class KFashionPredictor:
         check_num_classes(cfg)
         self.schema = AttributeSchema.from_config(cfg)
         self.class_names = self.schema.thing_classes(cfg.DATASETS.KFASHION.CLASSES)
-        weights = cfg.MODEL.WEIGHTS
-        if not weights:
-            raise ValueError("MODEL.WEIGHTS is empty: name the checkpoint, as in MODEL.WEIGHTS output/model_final.pth")
-        if "://" not in weights and not PathManager.isfile(weights):
-            raise FileNotFoundError(f"MODEL.WEIGHTS {weights}: no such file")
         self.top_k = top_k
         self.style_top_k = style_top_k
         self.input_format = cfg.INPUT.FORMAT
         self.augmentation = T.ResizeShortestEdge([cfg.INPUT.MIN_SIZE_TEST] * 2, cfg.INPUT.MAX_SIZE_TEST)
         self.model = build_model(cfg).eval()
-        KFashionCheckpointer(self.model).load(weights)
+        load_weights(self.model, cfg)
         self.calibration = getattr(getattr(self.model.roi_heads, "attribute_head", None), "calibration", None)
         if attribute_threshold is None:
             attribute_threshold = 0.5 if self.calibration is None else self.calibration.thresholds

@@ -11,10 +11,9 @@ from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.evaluation import inference_on_dataset
 from detectron2.utils import comm
-from detectron2.utils.file_io import PathManager
 from torch import nn
 
-from ..checkpoint import KFashionCheckpointer
+from ..checkpoint import load_weights
 from ..data.statistics import label_counts
 from ..evaluation import AttributeEvaluator, Predictions
 from ..schema import AttributeSchema
@@ -119,11 +118,6 @@ def load_model(cfg: CfgNode) -> nn.Module:
         FileNotFoundError: ``MODEL.WEIGHTS`` is not there.
         ValueError: it is empty, or of another schema.
     """
-    weights = cfg.MODEL.WEIGHTS
-    if not weights:
-        raise ValueError("MODEL.WEIGHTS is empty: name the checkpoint, as in MODEL.WEIGHTS output/model_final.pth")
-    if "://" not in weights and not PathManager.isfile(weights):
-        raise FileNotFoundError(f"MODEL.WEIGHTS {weights}: no such file")
     model = Trainer.build_model(cfg)
-    KFashionCheckpointer(model).load(weights)
+    load_weights(model, cfg)
     return model.eval()
