@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from . import _needs_detectron2  # noqa: F401  # isort: skip
 
-import json
 import logging
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ from detectron2.utils.logger import setup_logger
 from .config import get_config_file
 from .data import convert_dataset, make_demo_data
 from .engine import Trainer, setup_config
+from .evaluation import write_metrics
 from .predictor import KFashionPredictor
 from .visualization import draw_comparison, plot_training_curve, styles_from_record, write_demo_page
 
@@ -75,7 +74,7 @@ def run_demo(
     trainer.resume_or_load(resume=False)
     trainer.train()
     results = {task: dict(metrics) for task, metrics in trainer._last_eval_results.items()}
-    _write_metrics(output / "metrics.json", results)
+    write_metrics(results, output / "metrics.json")
     plot_training_curve(
         run_dir / "metrics.json", output / "training_curve.png", "Attribute R-CNN, tiny, on drawn people"
     )
@@ -94,15 +93,6 @@ def run_demo(
         ],
     )
     return results
-
-
-def _write_metrics(path: Path, results: Mapping[str, Mapping[str, float]]) -> None:
-    # JSON has no NaN: what could not be measured is null.
-    plain = {
-        task: {name: None if math.isnan(value) else value for name, value in metrics.items()}
-        for task, metrics in results.items()
-    }
-    path.write_text(json.dumps(plain, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def _draw(cfg, folder: Path, count: int) -> list[Path]:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from .. import _needs_detectron2  # noqa: F401  # isort: skip
 
-import json
 import logging
-import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +14,14 @@ from detectron2.data import MetadataCatalog
 from detectron2.evaluation import inference_on_dataset
 
 from ..checkpoint import add_calibration, read_checkpoint
-from ..evaluation import AttributeEvaluator, Calibration, calibration_report, fit_calibration, held_out_report
+from ..evaluation import (
+    AttributeEvaluator,
+    Calibration,
+    calibration_report,
+    fit_calibration,
+    held_out_report,
+    write_metrics,
+)
 from .evaluation import find_dataset, load_model
 from .loaders import build_test_loader
 from .setup import with_checked_classes
@@ -100,15 +105,6 @@ def calibrate(
     held_out = held_out_report(rows.scores, rows.targets, image % 2, head.schema, **options)
     checkpoint = add_calibration(cfg.MODEL.WEIGHTS, calibration, output)
     report_file = checkpoint.with_name(f"{checkpoint.stem}_calibration.json")
-    content = {"calibration": calibration.to_dict(), "report": _plain(report), "held_out": _plain(held_out)}
-    report_file.write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    write_metrics({"calibration": calibration.to_dict(), "report": report, "held_out": held_out}, report_file)
     logger.info(f"Wrote the calibration into {checkpoint}, and {report_file}")
     return CalibrationRun(calibration, report, held_out, checkpoint, report_file)
-
-
-def _plain(report: Report) -> dict[str, dict[str, float | None]]:
-    """JSON has no NaN: what could not be measured is null."""
-    return {
-        group: {name: None if math.isnan(value) else value for name, value in values.items()}
-        for group, values in report.items()
-    }

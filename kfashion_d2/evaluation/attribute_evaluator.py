@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from .. import _needs_detectron2  # noqa: F401  # isort: skip
 
-import json
 import logging
 import math
 import os
@@ -25,6 +24,7 @@ from torch.nn.parallel import DistributedDataParallel
 from ..schema import AttributeSchema, Label
 from .attribute_metrics import attribute_table, evaluate_attributes
 from .image_predictions import ImagePredictions, detections_of, garments_of, stack_images
+from .metrics_file import write_metrics
 from .prediction_metrics import match_predictions, task_rows
 from .predictions import Predictions, PredictionsInfo, concatenate_predictions
 
@@ -286,13 +286,7 @@ class AttributeEvaluator(DatasetEvaluator):
         if self._output_dir:
             PathManager.mkdirs(self._output_dir)
             path = os.path.join(self._output_dir, "attribute_metrics.json")
-            # JSON has no NaN: what could not be measured is null.
-            plain = {
-                task: {name: None if math.isnan(value) else value for name, value in metrics.items()}
-                for task, metrics in results.items()
-            }
-            with PathManager.open(path, "w") as file:
-                json.dump({"dataset": self._dataset_name, **plain}, file, indent=2, allow_nan=False)
+            write_metrics({"dataset": self._dataset_name, **results}, path)
             logger.info(f"Wrote {path}")
 
 
