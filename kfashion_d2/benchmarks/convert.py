@@ -32,7 +32,7 @@ from .processes import run_alone
 
 __all__ = ["add_arguments", "run"]
 
-SOURCES = ("zips", "files")
+SOURCES = ("zips", "files", "both")  # both: archives beside what was unpacked from them, each annotation twice
 HEADER = [
     "source",
     "annotations",
@@ -49,7 +49,9 @@ HEADER = [
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--num", type=int, nargs="+", default=[20_000], help="annotations (default: 20000)")
-    parser.add_argument("--sources", nargs="+", choices=SOURCES, default=list(SOURCES), help="(default: both)")
+    parser.add_argument(
+        "--sources", nargs="+", choices=SOURCES, default=["zips", "files"], help="(default: zips files)"
+    )
     parser.add_argument("--workers", type=int, nargs="+", default=[1], help="numbers of processes to try")
     parser.add_argument("--repeats", type=int, default=3, help="runs of each, interleaved with the floor (default: 3)")
     parser.add_argument("--coco", type=int, default=50_000, help="images of the COCO JSON; 0: none (default: 50000)")
@@ -68,7 +70,10 @@ def run(args: argparse.Namespace) -> str:
             datas = {}
             for num in args.num:
                 datas[num] = folder / f"{source}-{num}"
-                size = make_archive(datas[num], num, packed=source == "zips")
+                size = make_archive(datas[num], num, packed=source != "files")
+                if source == "both":
+                    for archive in sorted(datas[num].rglob("*.zip")):
+                        shutil.unpack_archive(archive, archive.with_suffix(""))
             rows += _conversions(source, datas, store, args.workers, args.repeats)
             for num, data in datas.items():
                 if num != max(args.num) or source != args.sources[-1]:
@@ -81,14 +86,16 @@ def run(args: argparse.Namespace) -> str:
 
 def _conversions(source: str, datas: dict[int, Path], store: Path, workers: list[int], repeats: int) -> list[list]:
     """A row for each number of annotations and of workers; small and large ones take turns."""
+    copies = 2 if source == "both" else 1
     measured: dict[tuple[int, int], list[tuple]] = {(num, count): [] for num in datas for count in workers}
     for _ in range(repeats):
         for (num, count), runs in measured.items():
             floor = _floor(datas[num])
             (wall, cpu), peak = run_alone(_convert, datas[num], store / str(num), count)
-            runs.append((num / wall, cpu / num * 1e6, floor / num * 1e6, floor / cpu, *peak))
+            found = num * copies
+            runs.append((found / wall, cpu / found * 1e6, floor / found * 1e6, floor / cpu, *peak))
     return [
-        [source, num, count, *(statistics.median(values) for values in zip(*runs, strict=True))]
+        [source, num * copies, count, *(statistics.median(values) for values in zip(*runs, strict=True))]
         for (num, count), runs in measured.items()
     ]
 
