@@ -71,12 +71,12 @@ class ShardResult:
 
 
 def problem_line(split: str, path: str, problem: Problem) -> str:
-    """A line of problems.jsonl, which any JSON parser reads."""
+    """A line of problems.jsonl, which any JSON parser reads, and writes again."""
     entry = {"split": split, "path": path, **problem._asdict()}
     try:
         line = json.dumps(entry, allow_nan=False, default=str)
-        orjson.loads(line)
-    except (ValueError, RecursionError):  # NaN, numbers beyond a double, halves of surrogate pairs, deep nesting
+        orjson.dumps(orjson.loads(line))
+    except (ValueError, TypeError, RecursionError):  # NaN, beyond a double, halves of surrogate pairs, deep nesting
         key = problem.key.encode("utf-8", "backslashreplace").decode()
         line = json.dumps({**entry, "key": key, "value": _shown(problem.value)})
     return line + "\n"

@@ -195,32 +195,48 @@ def _read_archive(
         notes.append(Note(split, path, f"archive unreadable: {reason}", "archives"))
         return
     archives.append(Archive(path, stat.st_size, stat.st_mtime_ns))
-    before, between = (pa.scalar(text, pa.large_string()) for text in (f"{path}/", ""))
     while chunks:
-        names, table = chunks.pop(0)
-        folders, stems, suffixes = split_paths(names)
-        folders, suffixes = folders.dictionary_encode(), suffixes.dictionary_encode()
-        in_folder = folders.indices.to_numpy()
-        known = [_folder_of(f"{path}/{folder}", default_split) for folder in folders.dictionary.to_pylist()]
-        kinds = np.array([_kind_of(suffix) for suffix in suffixes.dictionary.to_pylist()], dtype=np.int64)
-        kinds = kinds[suffixes.indices.to_numpy()]
-        kinds[pc.starts_with(stems, "._").to_numpy(zero_copy_only=False)] = OTHER  # what macOS puts beside a file
-        paths = pc.binary_join_element_wise(before, names, between)
-        for row in np.flatnonzero(kinds == ARCHIVE).tolist():
-            notes.append(Note(split, paths[row].as_py(), "archive inside an archive, left alone", "archives"))
-        faults = _faults(names, table, kinds)
-        for row, fault in faults.items():
-            if kinds[row] == IMAGE:
-                kinds[row] = OTHER
-                notes.append(Note(known[in_folder[row]].split, paths[row].as_py(), fault, "images"))
-        for kind, builder in zip((LABEL, IMAGE), places, strict=True):
-            rows = np.flatnonzero(kinds == kind)
-            numbers = np.roll(table[rows], 1, axis=1)  # the flags give way to the archive's number
-            numbers[:, 0] = number
-            ids = np.array([builder.folder_id(folder) for folder in known], dtype=np.int64)
-            refused = np.flatnonzero(np.isin(rows, list(faults))).tolist()
-            kept_faults = {place: faults[rows[place]] for place in refused}
-            builder.extend(paths.take(pa.array(rows)), ids[in_folder[rows]], numbers, kept_faults)
+        _add_entries(path, number, *chunks.pop(0), default_split, places, notes)
+
+
+def _add_entries(
+    path: str,
+    number: int,
+    names: pa.LargeStringArray,
+    table: np.ndarray,
+    default_split: str,
+    places: tuple[PlaceBuilder, PlaceBuilder],
+    notes: list[Note],
+) -> None:
+    """
+    Args:
+        path, number: of the archive.
+        names, table: some of its entries, as of :func:`read_zip_chunks`.
+    """
+    folders, stems, suffixes = split_paths(names)
+    folders, suffixes = folders.dictionary_encode(), suffixes.dictionary_encode()
+    in_folder = folders.indices.to_numpy()
+    known = [_folder_of(f"{path}/{folder}", default_split) for folder in folders.dictionary.to_pylist()]
+    kinds = np.array([_kind_of(suffix) for suffix in suffixes.dictionary.to_pylist()], dtype=np.int64)
+    kinds = kinds[suffixes.indices.to_numpy()]
+    kinds[pc.starts_with(stems, "._").to_numpy(zero_copy_only=False)] = OTHER  # what macOS puts beside a file
+    before, between = (pa.scalar(text, pa.large_string()) for text in (f"{path}/", ""))
+    paths = pc.binary_join_element_wise(before, names, between)
+    for row in np.flatnonzero(kinds == ARCHIVE).tolist():
+        split = _folder_of(path, default_split).split
+        notes.append(Note(split, paths[row].as_py(), "archive inside an archive, left alone", "archives"))
+    faults = _faults(names, table, kinds)
+    for row, fault in faults.items():
+        if kinds[row] == IMAGE:
+            kinds[row] = OTHER
+            notes.append(Note(known[in_folder[row]].split, paths[row].as_py(), fault, "images"))
+    for kind, builder in zip((LABEL, IMAGE), places, strict=True):
+        rows = np.flatnonzero(kinds == kind)
+        numbers = np.roll(table[rows], 1, axis=1)  # the flags give way to the archive's number
+        numbers[:, 0] = number
+        folder_ids = np.array([builder.folder_id(folder) for folder in known], dtype=np.int64)[in_folder[rows]]
+        kept_faults = {place: faults[row] for place, row in enumerate(rows.tolist()) if row in faults} if faults else {}
+        builder.extend(paths.take(pa.array(rows)), folder_ids, numbers, kept_faults)
 
 
 def _kind_of(suffix: str) -> int:

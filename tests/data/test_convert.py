@@ -255,11 +255,11 @@ def as_text(value, placeholder="@@"):
 
 @pytest.mark.parametrize(
     "value",
-    ["1" + "0" * 400, "[" * 1005 + "1" + "]" * 1005, "NaN", '"\\ud800"', '"a", "\\udc80": "b"'],
-    ids=["huge", "deep", "NaN", "surrogate", "key"],
+    ["1" + "0" * 400, *("[" * n + "1" + "]" * n for n in (250, 300, 1005)), "NaN", '"\\ud800"', '"a", "\\udc80": "b"'],
+    ids=["huge", "level 250", "level 300", "level 1005", "NaN", "surrogate", "key"],
 )
 def test_any_value_goes_into_the_list_of_problems(tmp_path, value):
-    """As JSON that other parsers read, among them the report's."""
+    """As JSON that other parsers read, among them the report's, which writes no more than 254 levels."""
     write(tmp_path / "data", "1.json", as_text(value))
     summary = convert_dataset(tmp_path / "data", tmp_path / "out")
     assert summary["splits"]["train"]["images_out"] == 1
