@@ -21,7 +21,7 @@ from torch.optim.swa_utils import AveragedModel
 from .evaluation import Calibration
 from .schema import AttributeSchema
 
-__all__ = ["KFashionCheckpointer", "add_calibration", "load_weights", "read_checkpoint", "schema_entry", "to_plain"]
+__all__ = ["KFashionCheckpointer", "add_calibration", "find_weights", "read_checkpoint", "schema_entry", "to_plain"]
 
 SCHEMA_KEY = "kfashion_schema"
 CALIBRATION_KEY = "kfashion_calibration"
@@ -179,20 +179,20 @@ class KFashionCheckpointer(DetectionCheckpointer):
         return loaded
 
 
-def load_weights(model: nn.Module, cfg: CfgNode) -> None:
+def find_weights(cfg: CfgNode) -> str:
     """
-    Load ``MODEL.WEIGHTS``, without which a model has nothing to predict with.
+    ``MODEL.WEIGHTS``, without which a model has nothing to predict with.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the key is empty, or the file is of another schema.
+        ValueError: the key is empty.
     """
     weights = cfg.MODEL.WEIGHTS
     if not weights:
         raise ValueError("MODEL.WEIGHTS is empty: name the checkpoint, as in MODEL.WEIGHTS output/model_final.pth")
     if "://" not in weights and not PathManager.isfile(weights):
         raise FileNotFoundError(f"MODEL.WEIGHTS {weights}: no such file")
-    KFashionCheckpointer(model).load(weights)
+    return weights
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from detectron2.modeling import build_model
 from PIL import Image
 from tqdm import tqdm
 
-from .checkpoint import load_weights
+from .checkpoint import KFashionCheckpointer, find_weights
 from .config import check_num_classes, use_available_device
 from .schema import AttributeSchema, Label
 from .visualization.dataset import save_picture
@@ -85,6 +85,7 @@ class KFashionPredictor:
         cfg.defrost()
         use_available_device(cfg)
         check_num_classes(cfg)
+        weights = find_weights(cfg)
         self.schema = AttributeSchema.from_config(cfg)
         self.class_names = self.schema.thing_classes(cfg.DATASETS.KFASHION.CLASSES)
         self.top_k = top_k
@@ -92,7 +93,7 @@ class KFashionPredictor:
         self.input_format = cfg.INPUT.FORMAT
         self.augmentation = T.ResizeShortestEdge([cfg.INPUT.MIN_SIZE_TEST] * 2, cfg.INPUT.MAX_SIZE_TEST)
         self.model = build_model(cfg).eval()
-        load_weights(self.model, cfg)
+        KFashionCheckpointer(self.model).load(weights)
         self.calibration = getattr(getattr(self.model.roi_heads, "attribute_head", None), "calibration", None)
         if attribute_threshold is None:
             attribute_threshold = 0.5 if self.calibration is None else self.calibration.thresholds

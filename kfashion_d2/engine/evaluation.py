@@ -13,7 +13,7 @@ from detectron2.evaluation import inference_on_dataset
 from detectron2.utils import comm
 from torch import nn
 
-from ..checkpoint import load_weights
+from ..checkpoint import KFashionCheckpointer, find_weights
 from ..data.statistics import label_counts
 from ..evaluation import AttributeEvaluator, Predictions
 from ..schema import AttributeSchema
@@ -118,6 +118,7 @@ def load_model(cfg: CfgNode) -> nn.Module:
         FileNotFoundError: ``MODEL.WEIGHTS`` is not there.
         ValueError: it is empty, or of another schema.
     """
+    weights = find_weights(cfg)
     model = Trainer.build_model(cfg)
-    load_weights(model, cfg)
+    KFashionCheckpointer(model).load(weights)
     return model.eval()
