@@ -24,7 +24,7 @@ from torch.nn.parallel import DistributedDataParallel
 from ..schema import AttributeSchema, Label
 from .attribute_metrics import attribute_table, evaluate_attributes
 from .image_predictions import ImagePredictions, detections_of, garments_of, stack_images
-from .metrics_file import write_metrics
+from .metrics_file import metrics_text
 from .prediction_metrics import match_predictions, task_rows
 from .predictions import Predictions, PredictionsInfo, concatenate_predictions
 
@@ -286,7 +286,8 @@ class AttributeEvaluator(DatasetEvaluator):
         if self._output_dir:
             PathManager.mkdirs(self._output_dir)
             path = os.path.join(self._output_dir, "attribute_metrics.json")
-            write_metrics({"dataset": self._dataset_name, **results}, path)
+            with PathManager.open(path, "wb") as file:
+                file.write(metrics_text({"dataset": self._dataset_name, **results}).encode())
             logger.info(f"Wrote {path}")
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from .prediction_metrics import Evaluation
 from .predictions import Predictions
 
-__all__ = ["METRICS_VERSION", "flat_metrics", "metrics_document", "read_metrics", "write_metrics"]
+__all__ = ["METRICS_VERSION", "flat_metrics", "metrics_document", "metrics_text", "read_metrics", "write_metrics"]
 
 METRICS_VERSION = 1
 
@@ -71,15 +71,17 @@ def _without_nan(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def metrics_text(document: Mapping[str, Any]) -> str:
+    """A :func:`metrics_document`, or other numbers, as JSON, which has no NaN and no infinity: they become null."""
+    return json.dumps(_without_nan(document), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
 def write_metrics(document: Mapping[str, Any], path: str | Path) -> None:
-    """
-    Write a :func:`metrics_document`, or other numbers; NaN becomes null. The file takes its name when it is complete.
-    """
+    """Write :func:`metrics_text` to a file of this machine, which takes its name when it is complete."""
     path = Path(path)
-    text = json.dumps(_without_nan(document), indent=1, ensure_ascii=False, allow_nan=False)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_text(text + "\n", encoding="utf-8")
+        temporary.write_text(metrics_text(document), encoding="utf-8")
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -16,7 +16,7 @@ from detectron2.utils import comm
 from detectron2.utils.file_io import PathManager
 
 from ..schema import UNKNOWN, AttributeSchema
-from .metrics_file import write_metrics
+from .metrics_file import metrics_text
 from .style_metrics import evaluate_styles, style_table
 
 __all__ = ["StyleEvaluator"]
@@ -115,6 +115,7 @@ class StyleEvaluator(DatasetEvaluator):
         if self._output_dir:
             PathManager.mkdirs(self._output_dir)
             path = os.path.join(self._output_dir, "style_metrics.json")
-            write_metrics({"dataset": self._dataset_name, **results}, path)
+            with PathManager.open(path, "wb") as file:
+                file.write(metrics_text({"dataset": self._dataset_name, **results}).encode())
             logger.info(f"Wrote {path}")
         return results
