@@ -97,10 +97,10 @@ def parse_labels(
 
 
 @lru_cache
-def _key_order(korean: str, keys: frozenset[str]) -> list[str]:
+def _key_order(korean: str, keys: frozenset[str]) -> tuple[str, ...]:
     """A group's own key first, then its aliases."""
     own = normalize_text(korean)
-    return sorted(keys, key=lambda key: (key != own, key))
+    return tuple(sorted(keys, key=lambda key: (key != own, key)))
 
 
 def _known_ids(group: AttributeGroup, part: str, key: str, value: Any, notes: list[Note]) -> list[int]:

@@ -203,7 +203,7 @@ class BatchParser:
     def _getter(self, num_points: int, polygon: dict) -> tuple[itemgetter, Callable[..., bytes]]:
         if not 3 <= num_points <= MAX_POINTS:
             raise _Unusual
-        # The parser's own strings, most of which it uses again: equal at one look.
+        # The JSON parser's own strings: most it uses again, and the same object is found without comparing text.
         own = {key: key for key in polygon}
         keys = [own[f"{axis}좌표{i}"] for i in range(1, num_points + 1) for axis in "XY"]
         pair = self._getters[num_points] = itemgetter(*keys), struct.Struct(f"{len(keys)}d").pack

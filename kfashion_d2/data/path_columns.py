@@ -28,7 +28,10 @@ class PathParts(NamedTuple):
 def split_paths(paths: pa.LargeStringArray) -> PathParts:
     """
     Args:
-        paths: (N,), no nulls.
+        paths: large_string (N,), no nulls.
+
+    Returns:
+        Their parts, each a new column.
     """
     if not len(paths):
         return PathParts(paths, paths, paths)
@@ -51,6 +54,9 @@ def cut_texts(content: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> pa.L
     Args:
         content: uint8.
         starts, ends: int64 (N,).
+
+    Returns:
+        large_binary (N,)
     """
     lengths = ends - starts
     offsets = np.zeros(len(starts) + 1, dtype=np.int64)

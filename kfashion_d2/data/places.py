@@ -17,6 +17,7 @@ __all__ = ["NO_ID", "Folder", "PlaceBuilder", "PlaceColumns", "Places", "stem_id
 
 NO_ID = np.iinfo(np.int64).max
 PLAIN = (-1, 0, 0, 0, 0, 0)
+PIECE = 1 << 16  # paths
 
 
 @dataclass
@@ -102,7 +103,9 @@ class PlaceBuilder:
         if numbers is None:
             numbers = np.tile(np.array(PLAIN), (len(paths), 1))
         self._faults.update({self._count + i: fault for i, fault in (faults or {}).items()})
-        stems = split_paths(paths).names
+        # Piece by piece: a folder may hold half a million files, and cutting takes many times their names' room.
+        pieces = [split_paths(paths[start : start + PIECE]).names for start in range(0, len(paths), PIECE)]
+        stems = pa.concat_arrays(pieces) if pieces else paths
         if not pc.all(pc.string_is_ascii(stems), min_count=0).as_py():
             stems = pc.utf8_normalize(stems, "NFC")
         self._chunks.append((paths, stems, folder_ids.astype(np.int32), numbers))
@@ -150,6 +153,7 @@ def stem_ids(stems: pa.LargeStringArray) -> np.ndarray:
     """:func:`stem_id` of each, int64 (N,)."""
     is_usual = pc.match_substring_regex(stems, "^[0-9]{1,18}$")
     ids = pc.if_else(is_usual, stems, str(NO_ID)).cast(pa.int64()).to_numpy().copy()
-    for place in np.flatnonzero(~is_usual.to_numpy(zero_copy_only=False)).tolist():
+    # Digits of other scripts are digits too; of ASCII there are no others.
+    for place in np.flatnonzero(~pc.string_is_ascii(stems).to_numpy(zero_copy_only=False)).tolist():
         ids[place] = stem_id(stems[place].as_py())
     return ids

@@ -25,7 +25,7 @@ def repeat_factors(images: np.ndarray, labels: np.ndarray, num_images: int, thre
         float32 (N,)
     """
     frequency = np.bincount(labels) / max(num_images, 1)
-    with np.errstate(divide="ignore", invalid="ignore"):  # numbers between two groups' labels that no image has
+    with np.errstate(divide="ignore", invalid="ignore"):  # labels that no image has, whose factor none needs
         factor_of = np.maximum(1.0, np.sqrt(threshold / frequency))
     factors = np.ones(num_images)
     np.maximum.at(factors, images, factor_of[labels])

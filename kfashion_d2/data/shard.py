@@ -78,7 +78,9 @@ def problem_line(split: str, path: str, problem: Problem) -> str:
         orjson.dumps(orjson.loads(line))
     except (ValueError, TypeError, RecursionError):  # NaN, beyond a double, halves of surrogate pairs, deep nesting
         key = problem.key.encode("utf-8", "backslashreplace").decode()
-        line = json.dumps({**entry, "key": key, "value": _shown(problem.value)})
+        path = path.encode("utf-8", "backslashreplace").decode()
+        value = None if problem.value is None else _shown(problem.value)
+        line = json.dumps({**entry, "path": path, "key": key, "value": value})
     return line + "\n"
 
 
@@ -208,10 +210,11 @@ class ShardConverter:
         for i in np.flatnonzero(~sound).tolist():
             # Read once more: holding all files for the few would push everything else out of the processor's caches.
             self._read_again(job, fast[i][0], slow, problems)
-        images = None if self.check_images else job.images.paths
+        # Of those that have an image nothing more is asked, unless it is to be opened.
+        stays = [bool(path) and not self.check_images for path in job.images.paths]
         keep = [
-            ok and bool((images and images[pair[0]]) or self._keeps(job, *pair, problems))
-            for ok, pair in zip(sound.tolist(), fast, strict=True)
+            ok and (stays[found[0]] or self._keeps(job, *found, problems))
+            for ok, found in zip(sound.tolist(), fast, strict=True)
         ]
         geometry = geometry[np.repeat(keep, [len(found.garments) for _, found in fast]).astype(bool)]
         kept, geometry = merge_rows(list(compress(fast, keep)), geometry, sorted(slow.items()))

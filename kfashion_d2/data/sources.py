@@ -21,8 +21,8 @@ from .zip_index import ENCRYPTED, ZipEntry, ZipIndexError, entry_fault, may_be_f
 
 __all__ = ["Archive", "Note", "SourceIndex", "find_sources"]
 
-LABEL, IMAGE, ARCHIVE, OTHER = range(4)
-KINDS = {"json": LABEL, "jpg": IMAGE, "jpeg": IMAGE, "png": IMAGE}  # by the name's ending
+LABEL, IMAGE, ZIP, ARCHIVE, OTHER = range(5)
+KINDS = {"json": LABEL, "jpg": IMAGE, "jpeg": IMAGE, "png": IMAGE, "zip": ZIP}  # by the name's ending
 OTHER_ARCHIVES = ("tar", "tgz", "gz", "7z", "rar", "alz", "egg")  # a download of AI Hub's own shell comes as a tar
 SPLITS = {
     **dict.fromkeys(("training", "train"), "train"),
@@ -134,7 +134,7 @@ def find_sources(root: Path, default_split: str | None = None, skip: Path | None
             kind = _kind_of(suffix) if len(suffix) < len(name) else OTHER
             if kind in (LABEL, IMAGE):
                 found[kind].append(path)
-            elif suffix.lower() == "zip":
+            elif kind == ZIP:
                 _read_archive(root, path, default_split, archives, places, notes)
             elif ".zip.part" in name.lower():
                 notes.append(Note(place.split, path, "part of an archive: join the parts first", "archives"))
@@ -188,7 +188,7 @@ def _read_archive(
         chunks = list(read_zip_chunks(root / path))
     except UnicodeEncodeError:
         shown = path.encode("utf-8", "backslashreplace").decode()
-        notes.append(Note(split, shown, "archive unreadable: its name is not Unicode", "archives"))
+        notes.append(Note(split, shown, "archive unreadable: its path is not Unicode", "archives"))
         return
     except (ZipIndexError, OSError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
@@ -222,7 +222,7 @@ def _add_entries(
     kinds[pc.starts_with(stems, "._").to_numpy(zero_copy_only=False)] = OTHER  # what macOS puts beside a file
     before, between = (pa.scalar(text, pa.large_string()) for text in (f"{path}/", ""))
     paths = pc.binary_join_element_wise(before, names, between)
-    for row in np.flatnonzero(kinds == ARCHIVE).tolist():
+    for row in np.flatnonzero((kinds == ZIP) | (kinds == ARCHIVE)).tolist():
         split = _folder_of(path, default_split).split
         notes.append(Note(split, paths[row].as_py(), "archive inside an archive, left alone", "archives"))
     faults = _faults(names, table, kinds)
@@ -241,13 +241,13 @@ def _add_entries(
 
 def _kind_of(suffix: str) -> int:
     suffix = suffix.lower()
-    return KINDS.get(suffix, ARCHIVE if suffix == "zip" or suffix in OTHER_ARCHIVES else OTHER)
+    return KINDS.get(suffix, ARCHIVE if suffix in OTHER_ARCHIVES else OTHER)
 
 
 def _faults(names: pa.LargeStringArray, table: np.ndarray, kinds: np.ndarray) -> dict[int, str]:
     """Row -> why the annotation or image must not be read."""
     faults = {}
-    may_be = may_be_faulty(names, table, min(MAX_LABEL_BYTES, MAX_IMAGE_BYTES)) & (kinds < ARCHIVE)
+    may_be = may_be_faulty(names, table, min(MAX_LABEL_BYTES, MAX_IMAGE_BYTES)) & (kinds < ZIP)
     for row in np.flatnonzero(may_be).tolist():
         *numbers, flags = table[row].tolist()
         entry = ZipEntry(names[row].as_py(), *numbers, bool(flags & ENCRYPTED))

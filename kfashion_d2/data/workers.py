@@ -48,7 +48,7 @@ def map_in_order(function: Callable[[Item], Result], items: Iterable[Item], work
     `map`, in a pool. Items are taken as they are needed, so that a million are not copied at once.
 
     Args:
-        function: picklable; each worker has one copy, with what that has learnt from the items before.
+        function: picklable; each worker has one copy of it, which keeps its state between items.
         workers: with 1, no other process.
     """
     if workers == 1:

@@ -1,4 +1,5 @@
 import unicodedata
+from unittest import mock
 
 import numpy as np
 import pyarrow as pa
@@ -6,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kfashion_d2.data import places as places_module
 from kfashion_d2.data.places import NO_ID, Folder, PlaceBuilder, stem_id, stem_ids, stem_of, text_column
 
 FOLDER = Folder("train", "모던", True)
@@ -29,7 +31,8 @@ def test_what_is_an_id(stem, image_id):
 @given(st.lists(st.text(alphabet="a/.1가하\N{COMBINING ACUTE ACCENT}e", min_size=1, max_size=12), min_size=1))
 def test_stems_of_a_column_equal_each_paths(paths):
     builder = PlaceBuilder()
-    builder.extend(pa.array(paths, pa.large_string()), np.full(len(paths), builder.folder_id(FOLDER)))
+    with mock.patch.object(places_module, "PIECE", 3):
+        builder.extend(pa.array(paths, pa.large_string()), np.full(len(paths), builder.folder_id(FOLDER)))
     assert builder.finish().stems.to_pylist() == [stem_of(path) for path in paths]
 
 

@@ -85,10 +85,23 @@ def test_what_stays_and_what_is_said_equal_a_slow_way(tmp_path, monkeypatch, see
 
 
 def test_strict_names_the_first_that_would_be_dropped(tmp_path):
-    for folder, number in (("가", 2), ("나", 2), ("가", 1), ("나", 1)):
-        write(tmp_path / "data", f"{folder}/{number}.json", with_id(number))
-    with pytest.raises(ValueError, match=r"^나/1\.json: duplicate id \(이미지 식별자\), value 1$"):
+    """In the order of the files, whatever the ids in them."""
+    for folder in "가나":
+        for file, number in ((1, 9), (2, 5)):
+            write(tmp_path / "data", f"{folder}/{file}.json", with_id(number))
+    with pytest.raises(ValueError, match=r"^나/1\.json: duplicate id \(이미지 식별자\), value 9$"):
         convert_dataset(tmp_path / "data", tmp_path / "out", strict=True)
+
+
+def test_shards_with_nothing_in_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(convert, "SHARD_SIZE", 2)
+    for file in (1, 2):
+        write(tmp_path / "data", f"{file}.json", "{}")
+    for file in (3, 4, 5):
+        write(tmp_path / "data", f"{file}.json", with_id(7))
+    summary = convert_dataset(tmp_path / "data", tmp_path / "out")
+    assert [row["label_file"] for row in KFashionDataset(tmp_path / "out/train")] == ["3.json"]
+    assert {p["reason"]: p["count"] for p in summary["problems"]}["duplicate id"] == 2
 
 
 def test_no_two_of_an_id(tmp_path):

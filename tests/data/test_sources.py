@@ -5,6 +5,7 @@ import struct
 import unicodedata
 import zipfile
 
+import orjson
 import pytest
 
 from kfashion_d2.data import KFashionDataset, convert_dataset, source_reader
@@ -247,14 +248,26 @@ def test_an_archive_whose_name_is_not_unicode_is_named(data, tmp_path):
     summary = convert_dataset(data, tmp_path / "out")
     assert {name: split["images_out"] for name, split in summary["splits"].items()} == {"train": 4, "val": 4}
     (line,) = map(json.loads, (tmp_path / "out/problems.jsonl").read_text().splitlines())
-    assert (line["path"], line["reason"]) == ("\\udcb8\\udcf0.zip", "archive unreadable: its name is not Unicode")
+    assert (line["path"], line["reason"]) == ("\\udcb8\\udcf0.zip", "archive unreadable: its path is not Unicode")
+
+
+def test_names_that_are_not_unicode_stand_in_a_list_that_any_parser_reads(data, tmp_path):
+    for name in (b"\xb8\xf0.tar", b"\xb8\xf0.zip.part0"):
+        with open(os.fsencode(data) + b"/" + name, "wb"):
+            pass
+    convert_dataset(data, tmp_path / "out")
+    lines = [orjson.loads(line) for line in (tmp_path / "out/problems.jsonl").read_bytes().splitlines()]
+    assert [(line["path"], line["value"]) for line in lines] == [
+        ("\\udcb8\\udcf0.tar", None),
+        ("\\udcb8\\udcf0.zip.part0", None),
+    ]
 
 
 def test_what_is_an_annotation_by_its_name(tmp_path):
     """In files and in an archive alike."""
     root = tmp_path / "data"
     write(root, "Training/a/1.json", with_id(1))
-    for name in ("json", "b.JSON", "._1.json", "notes.txt", ".json.bak"):
+    for name in ("json", "zip", "tar", "b.JSON", "._1.json", "notes.txt", ".json.bak"):
         shutil.copy(root / "Training/a/1.json", root / "Training/a" / name)
     for _ in range(2):
         index = find_sources(root)
