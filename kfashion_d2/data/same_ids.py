@@ -6,7 +6,7 @@ beside its archives has a million of them, so all is done by columns, a shard at
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +22,7 @@ from .store_schema import FILE_FIELDS
 __all__ = ["RefusedError", "SharedIds", "drop_duplicates", "equal_rows"]
 
 BLOCK = 4096  # rows of one split that are compared at a time
+OPEN_SHARDS = 8  # of a split; all of them would fill the memory with the whole of it
 
 
 class RefusedError(ValueError):
@@ -36,22 +37,21 @@ class _Rows:
         ids: int64 (N,)
         shards: int64 (N,), ascending: each row's shard.
         local: int64 (N,): its place there.
+        table: shard -> its columns, mapped.
     """
 
     def __init__(self, converter: ShardConverter, results: list[ShardResult]):
         self._converter = converter
-        self._tables: dict[int, pa.Table] = {}
+        self.table = lru_cache(OPEN_SHARDS)(self._open)
         ids = [self.table(result.number)["image_id"].to_numpy() for result in results]
         counts = [len(part) for part in ids]
         self.ids = np.concatenate(ids)
         self.shards = np.repeat(np.arange(len(ids)), counts)
         self.local = np.arange(len(self.ids)) - np.repeat(np.cumsum([0, *counts[:-1]]), counts)
 
-    def table(self, shard: int) -> pa.Table:
-        if shard not in self._tables:
-            with pa.memory_map(str(self._converter.paths(shard)[0])) as source:
-                self._tables[shard] = pa.ipc.open_file(source).read_all()
-        return self._tables[shard]
+    def _open(self, shard: int) -> pa.Table:
+        with pa.memory_map(str(self._converter.paths(shard)[0])) as source:
+            return pa.ipc.open_file(source).read_all()
 
     @property
     def content_columns(self) -> list[str]:
@@ -88,16 +88,16 @@ def drop_duplicates(split: str, converter: ShardConverter, results: list[ShardRe
     """
     rows = _Rows(converter, results)
     losers, keepers = _losers(rows)
+    is_same = _say_the_same(rows, losers, rows, keepers)  # of all, before any shard is written anew
     for shard, some in runs(rows.shards[losers]):
         mine = losers[some]
         table = rows.take(mine, ["label_file", "part"])
-        is_same = _say_the_same(rows, mine, rows, keepers[some])
         lines = []
         for label, parts, image_id, same in zip(
             table["label_file"].to_pylist(),
             table["part"].to_pylist(),
             rows.ids[mine].tolist(),
-            is_same.tolist(),
+            is_same[some].tolist(),
             strict=True,
         ):
             reason = "duplicate id" if same else "duplicate id, other content"
