@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from .path_columns import composed
 from .places import PlaceColumns, stem_ids
 from .runs import equals_neighbour
 
@@ -91,7 +92,7 @@ def _in_order(rows: np.ndarray, labels: PlaceColumns) -> np.ndarray:
     rows, ids = rows[order], ids[order]
     tied = np.flatnonzero(equals_neighbour(ids))
     # UTF-8 sorts as the letters do.
-    paths = pc.utf8_normalize(labels.paths.take(pa.array(rows[tied])), "NFC")
+    paths = composed(labels.paths.take(pa.array(rows[tied])))
     rank = pc.rank(paths, tiebreaker="first").to_numpy()
     rows[tied] = rows[tied][np.lexsort((rank, ids[tied]))]
     return rows

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-__all__ = ["PathParts", "cut_texts", "split_paths"]
+__all__ = ["PathParts", "composed", "cut_texts", "split_paths"]
 
 
 class PathParts(NamedTuple):
@@ -64,6 +66,13 @@ def cut_texts(content: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> pa.L
     places = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
     buffers = [None, pa.py_buffer(offsets), pa.py_buffer(content[places])]
     return pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(starts), buffers)
+
+
+def composed(texts: pa.LargeStringArray) -> pa.LargeStringArray:
+    """In Unicode's composed form, NFC. (Arrow's own way leaves letters decomposed, up to version 18 at least.)"""
+    if pc.all(pc.string_is_ascii(texts), min_count=0).as_py():
+        return texts
+    return pa.array([unicodedata.normalize("NFC", text) for text in texts.to_pylist()], pa.large_string())
 
 
 def _last(content: np.ndarray, byte: int, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .path_columns import split_paths
+from .path_columns import composed, split_paths
 
 __all__ = ["NO_ID", "Folder", "PlaceBuilder", "PlaceColumns", "Places", "stem_id", "stem_ids", "stem_of", "text_column"]
 
@@ -105,9 +105,7 @@ class PlaceBuilder:
         self._faults.update({self._count + i: fault for i, fault in (faults or {}).items()})
         # Piece by piece: a folder may hold half a million files, and cutting takes many times their names' room.
         pieces = [split_paths(paths[start : start + PIECE]).names for start in range(0, len(paths), PIECE)]
-        stems = pa.concat_arrays(pieces) if pieces else paths
-        if not pc.all(pc.string_is_ascii(stems), min_count=0).as_py():
-            stems = pc.utf8_normalize(stems, "NFC")
+        stems = composed(pa.concat_arrays(pieces) if pieces else paths)
         self._chunks.append((paths, stems, folder_ids.astype(np.int32), numbers))
         self._count += len(paths)
 

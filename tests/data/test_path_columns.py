@@ -1,9 +1,11 @@
+import unicodedata
+
 import numpy as np
 import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kfashion_d2.data.path_columns import cut_texts, split_paths
+from kfashion_d2.data.path_columns import composed, cut_texts, split_paths
 
 PATHS = st.lists(st.text(alphabet="a가1./\0 é", max_size=12))
 
@@ -32,3 +34,9 @@ def test_cuts_may_overlap_and_be_empty():
     content = np.frombuffer(b"abcdef", dtype=np.uint8)
     found = cut_texts(content, np.array([4, 0, 2, 6]), np.array([6, 3, 2, 6]))
     assert found.to_pylist() == [b"ef", b"abc", b"", b""]
+
+
+@given(st.lists(st.text(alphabet="a\u1112\u1161\u11ab하é\u0301e", max_size=4)))
+def test_composed(texts):
+    found = composed(pa.array(texts, pa.large_string())).to_pylist()
+    assert found == [unicodedata.normalize("NFC", text) for text in texts]
