@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -26,15 +27,24 @@ class Places:
     Where the N files of a shard are.
 
     Attributes:
-        paths: relative to the data's root; inside an archive `<archive>/<entry>`; empty for a file that there is not.
+        column: large_string (N,): relative to the data's root; inside an archive `<archive>/<entry>`; empty for a file
+            that there is not.
         numbers: int64 (N, 6): the archive's number (-1: a plain file), and of its entry the local header's offset,
             compressed size, size, method and CRC-32.
         faults: row -> why it must not be read.
     """
 
-    paths: list[str] = field(default_factory=list)
-    numbers: np.ndarray = field(default_factory=lambda: np.empty((0, 6), dtype=np.int64))
-    faults: dict[int, str] = field(default_factory=dict)
+    column: pa.LargeStringArray
+    numbers: np.ndarray
+    faults: dict[int, str]
+
+    @cached_property
+    def paths(self) -> list[str]:
+        """Made where they are needed: on the way to a worker a column is cheaper."""
+        return self.column.to_pylist()
+
+    def __len__(self) -> int:
+        return len(self.column)
 
 
 class Folder(NamedTuple):
@@ -69,9 +79,9 @@ class PlaceColumns:
         """Some rows; -1 gives an empty path."""
         numbers = self.numbers[rows] if len(self) else np.zeros((len(rows), 6), dtype=np.int64)
         numbers[rows < 0] = PLAIN
-        paths = pc.fill_null(self.paths.take(pa.array(rows, mask=rows < 0)), "").to_pylist()
-        faults = {i: self.faults[row] for i, row in enumerate(rows.tolist()) if row in self.faults}
-        return Places(paths, numbers, faults if self.faults else {})
+        column = pc.fill_null(self.paths.take(pa.array(rows, mask=rows < 0)), "")
+        refused = enumerate(rows.tolist()) if self.faults else ()
+        return Places(column, numbers, {i: self.faults[row] for i, row in refused if row in self.faults})
 
 
 class PlaceBuilder:
