@@ -27,6 +27,9 @@ class PathParts(NamedTuple):
     suffixes: pa.LargeStringArray
 
 
+PIECE = 1 << 16  # paths that are cut at a time: it takes many times their own room
+
+
 def split_paths(paths: pa.LargeStringArray) -> PathParts:
     """
     Args:
@@ -37,6 +40,11 @@ def split_paths(paths: pa.LargeStringArray) -> PathParts:
     """
     if not len(paths):
         return PathParts(paths, paths, paths)
+    pieces = [_split(paths[start : start + PIECE]) for start in range(0, len(paths), PIECE)]
+    return PathParts(*map(pa.concat_arrays, zip(*pieces, strict=True)))
+
+
+def _split(paths: pa.LargeStringArray) -> PathParts:
     _, offsets, data = paths.buffers()
     bounds = np.frombuffer(offsets, dtype=np.int64, count=len(paths) + 1, offset=8 * paths.offset)
     starts, ends = bounds[:-1], bounds[1:]

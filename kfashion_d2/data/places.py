@@ -12,13 +12,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .path_columns import composed, split_paths
+from .path_columns import composed
 
 __all__ = ["NO_ID", "Folder", "PlaceBuilder", "PlaceColumns", "Places", "stem_id", "stem_ids", "stem_of", "text_column"]
 
 NO_ID = np.iinfo(np.int64).max
 PLAIN = (-1, 0, 0, 0, 0, 0)
-PIECE = 1 << 16  # paths
 
 
 @dataclass
@@ -99,6 +98,7 @@ class PlaceBuilder:
     def extend(
         self,
         paths: pa.LargeStringArray,
+        names: pa.LargeStringArray,
         folder_ids: np.ndarray,
         numbers: np.ndarray | None = None,
         faults: Mapping[int, str] | None = None,
@@ -106,6 +106,7 @@ class PlaceBuilder:
         """
         Args:
             paths: n of them.
+            names: of each, as of :func:`split_paths`.
             folder_ids: int (n,): of each, as of :meth:`folder_id`.
             numbers: int64 (n, 6), as of :class:`Places`; None: they are plain files.
             faults: place among them -> why it must not be read.
@@ -113,17 +114,15 @@ class PlaceBuilder:
         if numbers is None:
             numbers = np.tile(np.array(PLAIN), (len(paths), 1))
         self._faults.update({self._count + i: fault for i, fault in (faults or {}).items()})
-        # Piece by piece: a folder may hold half a million files, and cutting takes many times their names' room.
-        pieces = [split_paths(paths[start : start + PIECE]).names for start in range(0, len(paths), PIECE)]
-        stems = composed(pa.concat_arrays(pieces) if pieces else paths)
-        self._chunks.append((paths, stems, folder_ids.astype(np.int32), numbers))
+        self._chunks.append((paths, composed(names), folder_ids.astype(np.int32), numbers))
         self._count += len(paths)
 
     def __len__(self) -> int:
         return self._count
 
     def finish(self) -> PlaceColumns:
-        self.extend(pa.array([], pa.large_string()), np.empty(0))
+        nothing = pa.array([], pa.large_string())
+        self.extend(nothing, nothing, np.empty(0))
         paths, stems, folder_ids, numbers = zip(*self._chunks, strict=True)
         return PlaceColumns(
             pa.concat_arrays(paths),

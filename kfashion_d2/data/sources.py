@@ -143,7 +143,9 @@ def find_sources(root: Path, default_split: str | None = None, skip: Path | None
         for builder, listed in zip(places, found, strict=True):
             paths, not_unicode = text_column(listed)
             faults = dict.fromkeys(not_unicode, "file name is not Unicode")
-            builder.extend(paths, np.full(len(paths), builder.folder_id(place)), faults=faults)
+            builder.extend(
+                paths, split_paths(paths).names, np.full(len(paths), builder.folder_id(place)), faults=faults
+            )
     labels, images = places
     if not len(labels):
         broken = "; ".join(f"{note.path}: {note.reason}" for note in notes if note.of == "archives")
@@ -236,7 +238,7 @@ def _add_entries(
         numbers[:, 0] = number
         folder_ids = np.array([builder.folder_id(folder) for folder in known], dtype=np.int64)[in_folder[rows]]
         kept_faults = {place: faults[row] for place, row in enumerate(rows.tolist()) if row in faults} if faults else {}
-        builder.extend(paths.take(pa.array(rows)), folder_ids, numbers, kept_faults)
+        builder.extend(*(column.take(pa.array(rows)) for column in (paths, stems)), folder_ids, numbers, kept_faults)
 
 
 def _kind_of(suffix: str) -> int:

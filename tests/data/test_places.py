@@ -1,5 +1,4 @@
 import unicodedata
-from unittest import mock
 
 import numpy as np
 import pyarrow as pa
@@ -7,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kfashion_d2.data import places as places_module
+from kfashion_d2.data.path_columns import split_paths
 from kfashion_d2.data.places import NO_ID, Folder, PlaceBuilder, stem_id, stem_ids, stem_of, text_column
 
 FOLDER = Folder("train", "모던", True)
@@ -31,17 +30,18 @@ def test_what_is_an_id(stem, image_id):
 @given(st.lists(st.text(alphabet="a/.1가하\N{COMBINING ACUTE ACCENT}e", min_size=1, max_size=12), min_size=1))
 def test_stems_of_a_column_equal_each_paths(paths):
     builder = PlaceBuilder()
-    with mock.patch.object(places_module, "PIECE", 3):
-        builder.extend(pa.array(paths, pa.large_string()), np.full(len(paths), builder.folder_id(FOLDER)))
+    column = pa.array(paths, pa.large_string())
+    builder.extend(column, split_paths(column).names, np.full(len(paths), builder.folder_id(FOLDER)))
     assert builder.finish().stems.to_pylist() == [stem_of(path) for path in paths]
 
 
 def test_stems_are_composed_and_faults_stay_with_their_files():
     builder = PlaceBuilder()
     ids = np.full(1, builder.folder_id(FOLDER))
-    builder.extend(pa.array(["a/1.json"], pa.large_string()), ids)
+    plain, packed = (pa.array([path], pa.large_string()) for path in ("a/1.json", f"b/{DECOMPOSED}"))
+    builder.extend(plain, split_paths(plain).names, ids)
     numbers = np.array([[2, 10, 20, 30, 8, 99]])
-    builder.extend(pa.array([f"b/{DECOMPOSED}"], pa.large_string()), ids, numbers, {0: "zip entry encrypted"})
+    builder.extend(packed, split_paths(packed).names, ids, numbers, {0: "zip entry encrypted"})
     places = builder.finish()
     assert places.stems.to_pylist() == ["1", COMPOSED]
     some = places.take(np.array([1, -1, 0]))
