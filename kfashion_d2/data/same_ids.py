@@ -126,13 +126,7 @@ def _losers(rows: _Rows) -> tuple[np.ndarray, np.ndarray]:
     shared = rows.order[equals_neighbour(rows.ids[rows.order])]
     if not len(shared):
         return shared, shared
-    created = pa.concat_arrays(
-        [
-            rows.take(shared[start : start + BLOCK], ["created"])["created"].combine_chunks()
-            for start in range(0, len(shared), BLOCK)
-        ]
-    )
-    age = pc.rank(created, "descending", tiebreaker="dense").to_numpy()
+    age = pc.rank(rows.take(shared, ["created"])["created"], "descending", tiebreaker="dense").to_numpy()
     shared = shared[np.lexsort((shared, age, rows.ids[shared]))]
     ids = rows.ids[shared]
     is_first = np.r_[True, ids[1:] != ids[:-1]]
@@ -176,8 +170,8 @@ def _say_the_same(rows: _Rows, mine: np.ndarray, others: _Rows, theirs: np.ndarr
     equal = np.ones(len(mine), dtype=bool)
     for start in range(0, len(mine), BLOCK):
         some = slice(start, start + BLOCK)
+        pair = [of.take(which[some], rows.content_columns) for of, which in ((rows, mine), (others, theirs))]
         for name in rows.content_columns:
-            pair = rows.take(mine[some], [name]), others.take(theirs[some], [name])
             equal[some] &= equal_rows(*(table[name].combine_chunks() for table in pair))
     return equal
 
