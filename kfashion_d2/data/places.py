@@ -14,7 +14,18 @@ import pyarrow.compute as pc
 
 from .path_columns import composed
 
-__all__ = ["NO_ID", "Folder", "PlaceBuilder", "PlaceColumns", "Places", "stem_id", "stem_ids", "stem_of", "text_column"]
+__all__ = [
+    "NO_ID",
+    "Folder",
+    "PlaceBuilder",
+    "PlaceColumns",
+    "Places",
+    "escaped",
+    "stem_id",
+    "stem_ids",
+    "stem_of",
+    "text_column",
+]
 
 NO_ID = np.iinfo(np.int64).max
 PLAIN = (-1, 0, 0, 0, 0, 0)
@@ -134,12 +145,17 @@ class PlaceBuilder:
         )
 
 
+def escaped(text: str) -> str:
+    """What is not Unicode in it, as in names of files and broken JSON, written as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def text_column(texts: list[str]) -> tuple[pa.LargeStringArray, list[int]]:
     """The texts, and the places of those that are not Unicode, as names of files can be: written with escapes."""
     try:
         return pa.array(texts, pa.large_string()), []
     except UnicodeEncodeError:
-        written = [text.encode("utf-8", "backslashreplace").decode() for text in texts]
+        written = list(map(escaped, texts))
         changed = [i for i, pair in enumerate(zip(texts, written, strict=True)) if pair[0] != pair[1]]
         return pa.array(written, pa.large_string()), changed
 

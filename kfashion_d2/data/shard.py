@@ -23,7 +23,7 @@ from .batch import BatchParser
 from .columns import ImageRow, merge_rows, record_row, resolve_rows, rows_to_table
 from .files import garbage_collector_off, write_atomically, write_table
 from .no_break_space import find_no_break_spaces
-from .places import NO_ID, Places, stem_id, stem_of
+from .places import NO_ID, Places, escaped, stem_id, stem_of
 from .source_reader import SourceReader, UnreadableError, file_stamp
 from .sources import Archive
 from .store_schema import FILE_FIELDS, FORMAT, arrow_schema
@@ -77,10 +77,8 @@ def problem_line(split: str, path: str, problem: Problem) -> str:
         line = json.dumps(entry, allow_nan=False, default=str)
         orjson.dumps(orjson.loads(line))
     except (ValueError, TypeError, RecursionError):  # NaN, beyond a double, halves of surrogate pairs, deep nesting
-        key = problem.key.encode("utf-8", "backslashreplace").decode()
-        path = path.encode("utf-8", "backslashreplace").decode()
         value = None if problem.value is None else _shown(problem.value)
-        line = json.dumps({**entry, "path": path, "key": key, "value": value})
+        line = json.dumps({**entry, "path": escaped(path), "key": escaped(problem.key), "value": value})
     return line + "\n"
 
 

@@ -16,14 +16,18 @@ import pyarrow.compute as pc
 from ..schema import normalize_text
 from .image_join import join_images
 from .path_columns import split_paths
-from .places import Folder, PlaceBuilder, PlaceColumns, text_column
+from .places import Folder, PlaceBuilder, PlaceColumns, escaped, text_column
 from .zip_index import ENCRYPTED, ZipEntry, ZipIndexError, entry_fault, may_be_faulty, read_zip_chunks
 
 __all__ = ["Archive", "Note", "SourceIndex", "find_sources"]
 
 LABEL, IMAGE, ZIP, ARCHIVE, OTHER = range(5)
-KINDS = {"json": LABEL, "jpg": IMAGE, "jpeg": IMAGE, "png": IMAGE, "zip": ZIP}  # by the name's ending
-OTHER_ARCHIVES = ("tar", "tgz", "gz", "7z", "rar", "alz", "egg")  # a download of AI Hub's own shell comes as a tar
+KINDS = {  # by the name's ending
+    "json": LABEL,
+    **dict.fromkeys(("jpg", "jpeg", "png"), IMAGE),
+    "zip": ZIP,
+    **dict.fromkeys(("tar", "tgz", "gz", "7z", "rar", "alz", "egg"), ARCHIVE),  # AI Hub's own shell downloads a tar
+}
 SPLITS = {
     **dict.fromkeys(("training", "train"), "train"),
     **dict.fromkeys(("validation", "val", "valid"), "val"),
@@ -189,8 +193,7 @@ def _read_archive(
         stat = os.stat(root / path)
         chunks = list(read_zip_chunks(root / path))
     except UnicodeEncodeError:
-        shown = path.encode("utf-8", "backslashreplace").decode()
-        notes.append(Note(split, shown, "archive unreadable: its path is not Unicode", "archives"))
+        notes.append(Note(split, escaped(path), "archive unreadable: its path is not Unicode", "archives"))
         return
     except (ZipIndexError, OSError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
@@ -224,8 +227,8 @@ def _add_entries(
     kinds[pc.starts_with(stems, "._").to_numpy(zero_copy_only=False)] = OTHER  # what macOS puts beside a file
     before, between = (pa.scalar(text, pa.large_string()) for text in (f"{path}/", ""))
     paths = pc.binary_join_element_wise(before, names, between)
+    split = _folder_of(path, default_split).split
     for row in np.flatnonzero((kinds == ZIP) | (kinds == ARCHIVE)).tolist():
-        split = _folder_of(path, default_split).split
         notes.append(Note(split, paths[row].as_py(), "archive inside an archive, left alone", "archives"))
     faults = _faults(names, table, kinds)
     for row, fault in faults.items():
@@ -242,8 +245,7 @@ def _add_entries(
 
 
 def _kind_of(suffix: str) -> int:
-    suffix = suffix.lower()
-    return KINDS.get(suffix, ARCHIVE if suffix in OTHER_ARCHIVES else OTHER)
+    return KINDS.get(suffix.lower(), OTHER)
 
 
 def _faults(names: pa.LargeStringArray, table: np.ndarray, kinds: np.ndarray) -> dict[int, str]:
