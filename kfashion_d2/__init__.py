@@ -6,7 +6,7 @@ loaded on first use.
 
 from __future__ import annotations
 
-from kfashion_d2._lazy import lazy_exports
+from kfashion_d2.utils.lazy import lazy_exports
 
 __version__ = "0.1.0"
 

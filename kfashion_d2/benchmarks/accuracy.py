@@ -14,8 +14,8 @@ from tqdm import tqdm
 
 from ..config import get_config_file
 from ..data import convert_dataset, make_demo_data
-from ..data.files import write_atomically
 from ..engine import setup_config
+from ..utils.files import write_atomically
 from .accuracy_report import write_report
 from .accuracy_run import run_once
 from .accuracy_variants import VARIANTS

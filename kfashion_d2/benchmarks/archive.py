@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from ..data.synthetic.demo import draw_example
 from ..schema import kfashion_schema
+from ..synthetic.demo import draw_example
 
 __all__ = ["make_archive"]
 

@@ -23,10 +23,10 @@ import orjson
 from tabulate import tabulate
 
 from ..data.convert import convert_dataset
-from ..data.files import garbage_collector_off
 from ..data.sources import find_sources
 from ..data.zip_index import read_zip_index
 from ..data.zip_reader import ZipPlace, read_at, read_zip_uri, zip_uri
+from ..utils.files import garbage_collector_off
 from .archive import make_archive
 from .processes import run_alone
 

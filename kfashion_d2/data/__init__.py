@@ -1,6 +1,6 @@
 """From K-Fashion files to registered datasets. Names load on first use, each with its own ring's packages."""
 
-from .._lazy import lazy_exports
+from ..utils.lazy import lazy_exports
 
 __all__ = [
     "AttributeDatasetMapper",
@@ -39,7 +39,7 @@ __getattr__, __dir__ = lazy_exports(
         "import_coco": ".coco_import",
         "label_counts": ".statistics",
         "load_data": ".plain",
-        "make_demo_data": ".synthetic",
+        "make_demo_data": "..synthetic",
         "open_splits": ".analysis",
         "parse_annotation": ".annotation",
         "pick_garments": ".label_columns",

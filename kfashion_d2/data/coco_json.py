@@ -11,7 +11,7 @@ from typing import Any
 from tqdm import tqdm
 
 from ..schema import UNKNOWN
-from .files import new_file
+from ..utils.files import new_file
 from .store import KFashionDataset
 
 __all__ = ["area", "write_coco_json"]

@@ -21,14 +21,14 @@ from typing import Any
 from tqdm import tqdm
 
 from ..schema import AttributeSchema, kfashion_schema
+from ..utils.files import garbage_collector_off, replace_folder, store_hash, write_atomically
+from ..utils.workers import map_in_order
 from .annotation import Problem
 from .earlier_splits import earlier_splits, problems_of
-from .files import garbage_collector_off, replace_folder, store_hash, write_atomically
 from .same_ids import RefusedError, SharedIds, drop_duplicates
 from .shard import Job, ShardConverter, ShardResult, problem_line
 from .sources import Note, SourceIndex, find_sources
 from .store_schema import FORMAT
-from .workers import map_in_order
 
 __all__ = ["convert_dataset", "summary_table"]
 

@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ..utils.arrays import equals_neighbour
 from .path_columns import composed
 from .places import PlaceColumns, stem_ids
-from .runs import equals_neighbour
 
 __all__ = ["join_images"]
 

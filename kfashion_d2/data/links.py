@@ -20,9 +20,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from tqdm import tqdm
 
+from ..utils.workers import worker_pool
 from .plain import read_image_bytes
 from .store import KFashionDataset
-from .workers import worker_pool
 from .zip_reader import ZipChangedError
 
 __all__ = ["KINDS", "Links", "connected_groups", "find_links", "look_names", "near_pairs"]

@@ -12,9 +12,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ..utils.arrays import equals_neighbour, runs
+from ..utils.files import write_atomically, write_table
 from .annotation import Problem
-from .files import write_atomically, write_table
-from .runs import equals_neighbour, runs
 from .shard import ShardConverter, ShardResult, problem_line
 from .sources import Note
 from .store_schema import FILE_FIELDS

@@ -18,10 +18,10 @@ import orjson
 import pyarrow as pa
 
 from ..schema import AttributeSchema
+from ..utils.files import garbage_collector_off, write_atomically, write_table
 from .annotation import Problem, read_annotation
 from .batch import BatchParser
 from .columns import ImageRow, merge_rows, record_row, resolve_rows, rows_to_table
-from .files import garbage_collector_off, write_atomically, write_table
 from .no_break_space import find_no_break_spaces
 from .places import NO_ID, Places, escaped, stem_id, stem_of
 from .source_reader import SourceReader, UnreadableError, file_stamp

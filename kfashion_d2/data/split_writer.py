@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .files import replace_folder, store_hash, write_table
+from ..utils.files import replace_folder, store_hash, write_table
 from .store import KFashionDataset
 from .store_schema import FORMAT
 

@@ -18,8 +18,8 @@ import numpy as np
 from tqdm import tqdm
 
 from ..schema import CATEGORY_GROUP
+from ..utils.files import new_file
 from . import statistics
-from .files import new_file
 from .links import KINDS, connected_groups, find_links
 from .split_writer import select_rows, write_split
 from .store import KFashionDataset

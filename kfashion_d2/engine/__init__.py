@@ -1,6 +1,6 @@
 """Training: the Trainer, and what a config needs before it can train."""
 
-from .._lazy import lazy_exports
+from ..utils.lazy import lazy_exports
 
 __all__ = ["Trainer", "calibrate", "predict_dataset", "register_from_config", "setup_config"]
 

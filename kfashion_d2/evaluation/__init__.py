@@ -1,6 +1,6 @@
 """Metrics of attributes, boxes and styles, and the Detectron2 evaluators around them. Names load on first use."""
 
-from .._lazy import lazy_exports
+from ..utils.lazy import lazy_exports
 
 __all__ = [
     "ATTRIBUTE_TASKS",

@@ -1,6 +1,6 @@
 """Weights of torchvision's R-CNNs, of Match R-CNN and of K-COORD, brought into our models name by name."""
 
-from .._lazy import lazy_exports
+from ..utils.lazy import lazy_exports
 
 __all__ = ["ImportedWeights", "import_checkpoint", "import_state_dict", "our_name", "read_state_dict"]
 

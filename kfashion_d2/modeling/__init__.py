@@ -1,6 +1,6 @@
 """The attribute branch, the style head, the models around them, their losses and a small backbone."""
 
-from .._lazy import lazy_exports
+from ..utils.lazy import lazy_exports
 
 __all__ = [
     "ROI_ATTRIBUTE_HEAD_REGISTRY",

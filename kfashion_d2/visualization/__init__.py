@@ -1,6 +1,6 @@
 """Pictures of garments with their attributes, of predictions beside ground truth, of training curves. All lazy."""
 
-from .._lazy import lazy_exports
+from ..utils.lazy import lazy_exports
 
 __all__ = [
     "Garment",

@@ -14,10 +14,10 @@ from kfashion_d2.data.annotation import read_annotation
 from kfashion_d2.data.batch import BatchParser
 from kfashion_d2.data.columns import merge_rows, record_row, resolve_rows, rows_to_table
 from kfashion_d2.data.store_schema import parsed_schema
-from kfashion_d2.data.synthetic.demo import draw_example
 from kfashion_d2.fuzzing.checks import check_batch, row_of
 from kfashion_d2.fuzzing.choices import places
 from kfashion_d2.schema import AttributeSchema, Label, LabelIndex, kfashion_schema
+from kfashion_d2.synthetic.demo import draw_example
 
 SCHEMA = kfashion_schema()
 PARSER = BatchParser(SCHEMA)

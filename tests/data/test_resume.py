@@ -129,7 +129,7 @@ def test_writes_that_fail_are_one_line_and_the_next_run_ends_well(data, tmp_path
 ORPHANS = """
 import os, sys
 from multiprocessing import set_start_method
-from kfashion_d2.data.workers import worker_pool
+from kfashion_d2.utils.workers import worker_pool
 if __name__ == "__main__":
     set_start_method(sys.argv[1])
     with worker_pool(2) as pool:

@@ -1,6 +1,6 @@
 """A converted split in the formats of others, one file a format; and labels to review. Names load on first use."""
 
-from ..._lazy import lazy_exports
+from ...utils.lazy import lazy_exports
 
 FORMATS = ("coco", "fashionpedia", "yolo", "parquet", "fiftyone")
 

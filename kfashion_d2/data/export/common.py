@@ -11,7 +11,7 @@ import orjson
 from tqdm import tqdm
 
 from ...schema import UNKNOWN, AttributeSchema, Label
-from ..files import new_file
+from ...utils.files import new_file
 from ..store import KFashionDataset
 
 CLASSES = "category_or_part"  # a garment of unknown category has a class too

@@ -17,7 +17,7 @@ from typing import Any
 
 import orjson
 
-from ..files import new_file
+from ...utils.files import new_file
 from ..plain import read_image_bytes
 from ..store import KFashionDataset
 from ..zip_reader import PREFIX

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ...schema import UNKNOWN
-from ..files import new_file
+from ...utils.files import new_file
 from ..store import KFashionDataset
 from .coco import coco_images
 from .common import attributes_in_words, iter_images, require_classes

@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from ..files import new_file
+from ...utils.files import new_file
 from ..store import KFashionDataset
 from .common import relative_name, write_object
 

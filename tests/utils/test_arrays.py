@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kfashion_d2.data.runs import equals_neighbour, runs
+from kfashion_d2.utils.arrays import equals_neighbour, runs
 
 ASCENDING = st.lists(st.integers(0, 5), max_size=12).map(sorted)
 

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from kfashion_d2.data import convert_dataset, make_demo_data, parse_annotation
-from kfashion_d2.data.synthetic import dirt
-from kfashion_d2.data.synthetic.annotation_json import outline_polygon, polygon_entry, rect_of
-from kfashion_d2.data.synthetic.demo import draw_example
-from kfashion_d2.data.synthetic.dirt import ALIAS_RATE, FAULT_RATE, FAULTS, NO_TIER_B_RATE
-from kfashion_d2.data.synthetic.labels import COLORS, NONE, sample_garment
 from kfashion_d2.schema import kfashion_schema
+from kfashion_d2.synthetic import faults as dirt
+from kfashion_d2.synthetic.annotation_json import outline_polygon, polygon_entry, rect_of
+from kfashion_d2.synthetic.demo import draw_example
+from kfashion_d2.synthetic.faults import ALIAS_RATE, FAULT_RATE, FAULTS, NO_TIER_B_RATE
+from kfashion_d2.synthetic.labels import COLORS, NONE, sample_garment
 
 SCHEMA = kfashion_schema()
 PARTS = {label.korean: label.name for label in SCHEMA.parts.labels}

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from kfashion_d2.data import make_demo_data
-from kfashion_d2.data.synthetic.labels import sample_garment
-from kfashion_d2.data.synthetic.long_tail import _weights, sample_unevenly
-from kfashion_d2.data.synthetic.outfit import sample_outfit
 from kfashion_d2.schema import kfashion_schema
+from kfashion_d2.synthetic.labels import sample_garment
+from kfashion_d2.synthetic.long_tail import _weights, sample_unevenly
+from kfashion_d2.synthetic.outfit import sample_outfit
 
 
 def test_weights_fall_off_exponentially():

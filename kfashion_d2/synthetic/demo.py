@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from kfashion_d2.schema import AttributeSchema, kfashion_schema
 
-from . import dirt as faults
+from . import faults
 from .annotation_json import build_annotation, outline_polygon, shuffle_keys
 from .canvas import Canvas
 from .figure import sample_pose

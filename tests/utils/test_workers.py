@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from kfashion_d2.data.workers import map_in_order
+from kfashion_d2.utils.workers import map_in_order
 
 
 class Counting:

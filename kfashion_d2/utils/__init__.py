@@ -1,0 +1,1 @@
+"""What every wing may use and what uses none of them."""
