@@ -11,7 +11,7 @@ import logging
 import sys
 
 from kfashion_d2.data import convert_dataset
-from kfashion_d2.data.convert import summary_table
+from kfashion_d2.data.conversion.convert import summary_table
 from kfashion_d2.schema import AttributeSchema
 
 

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from kfashion_d2.data import KFashionDataset, read_image_bytes
-from kfashion_d2.data.export import export_suspects
+from kfashion_d2.data.formats import export_suspects
 from kfashion_d2.evaluation import (
     bootstrap_metrics,
     confidence_intervals,

@@ -10,8 +10,9 @@ Write a converted split in another format; or read a COCO file back into a split
 import argparse
 import sys
 
-from kfashion_d2.data import KFashionDataset, export, import_coco
-from kfashion_d2.data.export import FORMATS
+from kfashion_d2.data import KFashionDataset, import_coco
+from kfashion_d2.data import formats as export
+from kfashion_d2.data.formats import FORMATS
 from kfashion_d2.schema import AttributeSchema
 
 

@@ -17,8 +17,8 @@ import sys
 from tabulate import tabulate
 
 from kfashion_d2.data import KFashionDataset
-from kfashion_d2.data.links import KINDS
-from kfashion_d2.data.splits import check_leaks, resplit, take_subset
+from kfashion_d2.data.splits.grouping import KINDS
+from kfashion_d2.data.splits.resplit import check_leaks, resplit, take_subset
 from kfashion_d2.schema import AttributeSchema
 
 

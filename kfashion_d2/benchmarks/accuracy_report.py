@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from tabulate import tabulate
 
-from ..data.statistics import label_counts
-from ..data.store import KFashionDataset
+from ..data.statistics.label_statistics import label_counts
+from ..data.store.dataset import KFashionDataset
 from ..evaluation import BANDS, band_means, label_table
 from ..schema import AttributeSchema, kfashion_schema
 from .accuracy_plot import plot_ablation

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 from tabulate import tabulate
 
-from ..data.export.coco import export_coco
-from ..data.split_writer import select_rows, write_split
-from ..data.store import KFashionDataset
-from ..data.zip_handler import register_zip_handler
+from ..data.formats.coco import export_coco
+from ..data.store.dataset import KFashionDataset
+from ..data.store.writer import select_rows, write_split
+from ..data.store.zip_handler import register_zip_handler
 from .processes import memory_of, run_alone
 
 __all__ = ["store_table"]

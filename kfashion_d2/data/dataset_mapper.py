@@ -20,7 +20,7 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 from ..schema import UNKNOWN, AttributeSchema
-from .zip_reader import ZipChangedError
+from .store.zip_reader import ZipChangedError
 
 __all__ = ["AttributeDatasetMapper", "BrokenImageError", "SkipBrokenImages"]
 

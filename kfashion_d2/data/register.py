@@ -12,8 +12,8 @@ from pathlib import Path
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from ..schema import AttributeSchema
-from .coco_json import write_coco_json
-from .store import KFashionDataset
+from .formats.coco_json import write_coco_json
+from .store.dataset import KFashionDataset
 
 __all__ = ["coco_json_file", "register_kfashion"]
 

@@ -14,7 +14,7 @@ from detectron2.utils import comm
 from torch import nn
 
 from ..checkpoint import KFashionCheckpointer, find_weights
-from ..data.statistics import label_counts
+from ..data.statistics.label_statistics import label_counts
 from ..evaluation import AttributeEvaluator, Predictions
 from ..schema import AttributeSchema
 from .loaders import build_test_loader

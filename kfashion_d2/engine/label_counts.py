@@ -10,7 +10,7 @@ import torch
 from detectron2.data import DatasetCatalog
 from torch import nn
 
-from ..data.statistics import label_counts, style_counts
+from ..data.statistics.label_statistics import label_counts, style_counts
 
 __all__ = ["set_label_counts"]
 

@@ -22,7 +22,7 @@ from torch.utils.data import ConcatDataset, DataLoader, Dataset, Sampler, Subset
 
 from ..data import AttributeDatasetMapper, KFashionDataset, SkipBrokenImages
 from ..data.sampling import AttributeRepeatFactorSampler, repeat_factors
-from ..data.statistics import image_labels
+from ..data.statistics.label_statistics import image_labels
 from ..data.training_batches import SeededDataset, TrainingBatches
 
 __all__ = ["batch_training_images", "build_test_loader", "build_train_loader", "start_at_iteration"]

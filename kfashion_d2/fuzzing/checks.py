@@ -16,14 +16,14 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-from ..data.annotation import parse_annotation, read_annotation
-from ..data.attributes import find_value
-from ..data.batch import BatchParser
-from ..data.problem_counts import count_problems
-from ..data.store import KFashionDataset
-from ..data.store_schema import RECT_FIELDS, parsed_schema, records_to_table
-from ..data.zip_index import ZipIndexError, entry_fault, read_zip_index
-from ..data.zip_reader import PREFIX, ZipEntryError, read_at, read_zip_uri
+from ..data.annotation.labels import find_value
+from ..data.annotation.parser import parse_annotation, read_annotation
+from ..data.conversion.fast_parser import BatchParser
+from ..data.sources.zip_index import ZipIndexError, entry_fault, read_zip_index
+from ..data.statistics.problem_counts import count_problems
+from ..data.store.dataset import KFashionDataset
+from ..data.store.schema import RECT_FIELDS, parsed_schema, records_to_table
+from ..data.store.zip_reader import PREFIX, ZipEntryError, read_at, read_zip_uri
 from ..schema import AttributeSchema
 from .choices import PARTS, TABLES
 

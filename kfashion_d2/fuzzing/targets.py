@@ -12,11 +12,11 @@ from typing import Any
 
 import orjson
 
-from ..data.batch import BatchParser
-from ..data.coco_import import import_coco
-from ..data.convert import convert_dataset
-from ..data.export.coco import export_coco
-from ..data.store import KFashionDataset
+from ..data.conversion.convert import convert_dataset
+from ..data.conversion.fast_parser import BatchParser
+from ..data.formats.coco import export_coco
+from ..data.formats.coco_import import import_coco
+from ..data.store.dataset import KFashionDataset
 from ..schema import kfashion_schema
 from .archives import base_archives, patch_archive, zip_bytes
 from .checks import check_annotation, check_archive, check_batch, check_conversion, check_split, garments_in

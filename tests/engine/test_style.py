@@ -9,7 +9,7 @@ from detectron2.data import DatasetCatalog
 from PIL import Image
 
 from kfashion_d2.config import get_config_file
-from kfashion_d2.data.statistics import style_counts
+from kfashion_d2.data.statistics.label_statistics import style_counts
 from kfashion_d2.engine import Trainer
 from kfashion_d2.predictor import KFashionPredictor, predict_files
 from tests.engine.test_trainer import clean_catalogs, losses_of, make_cfg  # noqa: F401

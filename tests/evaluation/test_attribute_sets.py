@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from kfashion_d2 import kfashion_schema
-from kfashion_d2.data.export.fashionpedia import export_fashionpedia
-from kfashion_d2.data.store import KFashionDataset
+from kfashion_d2.data.formats.fashionpedia import export_fashionpedia
+from kfashion_d2.data.store.dataset import KFashionDataset
 from kfashion_d2.evaluation import answer_sets, attribute_sets, evaluate_iou_f1, label_sets
 from kfashion_d2.evaluation.object_arrays import pack_attributes
 

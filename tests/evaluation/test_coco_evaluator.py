@@ -11,7 +11,7 @@ from detectron2.structures import Boxes, Instances
 from kfashion_d2.data import coco_json_file, convert_dataset, register_kfashion
 from kfashion_d2.evaluation import KFashionCOCOEvaluator
 from kfashion_d2.evaluation.coco_evaluator import _Detections
-from tests.data.test_convert import with_id, write
+from tests.data.conversion.test_convert import with_id, write
 
 NAME = "kfashion_coco_test"
 

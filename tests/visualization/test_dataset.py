@@ -11,8 +11,8 @@ from PIL import Image
 
 from kfashion_d2.config import get_config_file
 from kfashion_d2.data import KFashionDataset, read_image_bytes
-from kfashion_d2.data.zip_index import read_zip_index
-from kfashion_d2.data.zip_reader import ZipPlace, zip_uri
+from kfashion_d2.data.sources.zip_index import read_zip_index
+from kfashion_d2.data.store.zip_reader import ZipPlace, zip_uri
 from kfashion_d2.schema import kfashion_schema
 from kfashion_d2.visualization import draw_dataset
 

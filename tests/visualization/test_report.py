@@ -14,7 +14,7 @@ from kfashion_d2.data import analyze_splits, open_splits
 from kfashion_d2.schema import kfashion_schema
 from kfashion_d2.visualization import make_thumbnails, thumbnails, write_data_report
 from kfashion_d2.visualization.report_plots import PLOTS, draw_plot
-from tests.data.test_analysis import HOSTILE, make_store
+from tests.data.statistics.test_analysis import HOSTILE, make_store
 
 TOOL = Path(__file__).parents[2] / "tools" / "analyze_data.py"
 SCHEMA = kfashion_schema()

@@ -1,0 +1,18 @@
+"""One annotation file becomes one record. Python and NumPy only; names load on first use."""
+
+from ...utils.lazy import lazy_exports
+
+__all__ = [
+    "Problem",
+    "parse_annotation",
+    "read_annotation",
+]
+
+__getattr__, __dir__ = lazy_exports(
+    __name__,
+    {
+        "Problem": ".parser",
+        "parse_annotation": ".parser",
+        "read_annotation": ".parser",
+    },
+)

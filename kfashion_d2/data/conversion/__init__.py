@@ -1,0 +1,1 @@
+"""Annotations of all sources become a store, shard by shard."""

@@ -1,0 +1,199 @@
+"""
+Annotations that share an id: of a split one stays, between splits they are named. A download that was unpacked and left
+beside its archives has a million of them, so all is done by columns, a shard at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property, lru_cache
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ...utils.arrays import equals_neighbour, runs
+from ...utils.files import write_atomically, write_table
+from ..annotation.parser import Problem
+from ..sources.discovery import Note
+from ..store.schema import FILE_FIELDS
+from .shard import ShardConverter, ShardResult, problem_line
+
+__all__ = ["RefusedError", "SharedIds", "drop_duplicates", "equal_rows"]
+
+BLOCK = 4096  # rows of one split that are compared at a time
+OPEN_SHARDS = 8  # of a split; all of them would fill the memory with the whole of it
+
+
+class RefusedError(ValueError):
+    """With `strict`: the first problem, with its place."""
+
+
+class _Rows:
+    """
+    The rows of a split's shards, by their number in the split.
+
+    Attributes:
+        ids: int64 (N,)
+        shards: int64 (N,), ascending: each row's shard.
+        local: int64 (N,): its place there.
+        table: shard -> its columns, mapped.
+    """
+
+    def __init__(self, converter: ShardConverter, results: list[ShardResult]):
+        self._converter = converter
+        self.table = lru_cache(OPEN_SHARDS)(self._open)
+        ids = [self.table(result.number)["image_id"].to_numpy() for result in results]
+        counts = [len(part) for part in ids]
+        self.ids = np.concatenate(ids)
+        self.shards = np.repeat(np.arange(len(ids)), counts)
+        self.local = np.arange(len(self.ids)) - np.repeat(np.cumsum([0, *counts[:-1]]), counts)
+
+    def _open(self, shard: int) -> pa.Table:
+        with pa.memory_map(str(self._converter.paths(shard)[0])) as source:
+            return pa.ipc.open_file(source).read_all()
+
+    @property
+    def content_columns(self) -> list[str]:
+        """What an annotation says, whatever file it stands in."""
+        return [name for name in self.table(0).column_names if name not in FILE_FIELDS]
+
+    @cached_property
+    def order(self) -> np.ndarray:
+        """int64 (N,): the rows by id, those of one id by their number."""
+        return np.argsort(self.ids, kind="stable")
+
+    def take(self, rows: np.ndarray, columns: list[str]) -> pa.Table:
+        """Any rows; in memory is what they hold, not the shards they come from."""
+        order = np.argsort(self.shards[rows], kind="stable")
+        parts = [
+            self.table(shard).select(columns).take(pa.array(self.local[rows[order[some]]]))
+            for shard, some in runs(self.shards[rows[order]])
+        ]
+        return pa.concat_tables(parts).combine_chunks().take(pa.array(np.argsort(order)))
+
+
+def drop_duplicates(split: str, converter: ShardConverter, results: list[ShardResult], strict: bool) -> None:
+    """
+    Of annotations with one id the one made last stays (파일 생성일자), the first of those made at one time. The shards
+    of the others are written anew, with what was dropped among their problems.
+
+    Args:
+        split: its name.
+        converter, results: of the split; the results follow.
+        strict: raise in place of dropping one.
+
+    Raises:
+        RefusedError: with `strict`.
+    """
+    rows = _Rows(converter, results)
+    losers, keepers = _losers(rows)
+    is_same = _say_the_same(rows, losers, rows, keepers)  # of all, before any shard is written anew
+    for shard, some in runs(rows.shards[losers]):
+        mine = losers[some]
+        table = rows.take(mine, ["label_file", "part"])
+        lines = []
+        for label, parts, image_id, same in zip(
+            table["label_file"].to_pylist(),
+            table["part"].to_pylist(),
+            rows.ids[mine].tolist(),
+            is_same[some].tolist(),
+            strict=True,
+        ):
+            reason = "duplicate id" if same else "duplicate id, other content"
+            if strict:
+                raise RefusedError(f"{label}: {reason} (이미지 식별자), value {image_id}")
+            found = [Problem("", "이미지 식별자", reason, "dropped", image_id)]
+            for part in parts:
+                name = converter.schema.parts.labels[part].name
+                found.append(Problem(name, "", "annotation dropped", "dropped"))
+            for problem in found:
+                results[shard].count_problem(problem)
+                lines.append(problem_line(split, label, problem))
+            results[shard].counts.update(
+                images_out=-1, annotations_dropped=1, garments_out=-len(parts), garments_dropped=len(parts)
+            )
+        keep = np.ones(len(rows.table(shard)), dtype=bool)
+        keep[rows.local[mine]] = False
+        arrow_file, problem_file, mark = converter.paths(shard)
+        mark.unlink(missing_ok=True)  # killed from here on, this shard is made again
+        write_atomically(problem_file, problem_file.read_bytes() + "".join(lines).encode())
+        results[shard].sha256 = write_table(arrow_file, rows.table(shard).filter(pa.array(keep)))
+
+
+def _losers(rows: _Rows) -> tuple[np.ndarray, np.ndarray]:
+    """The rows that go, ascending, and for each the row of its id that stays."""
+    shared = rows.order[equals_neighbour(rows.ids[rows.order])]
+    if not len(shared):
+        return shared, shared
+    age = pc.rank(rows.take(shared, ["created"])["created"], "descending", tiebreaker="dense").to_numpy()
+    shared = shared[np.lexsort((shared, age, rows.ids[shared]))]
+    ids = rows.ids[shared]
+    is_first = np.r_[True, ids[1:] != ids[:-1]]
+    keepers = shared[is_first][np.cumsum(is_first) - 1]
+    losers, keepers = shared[~is_first], keepers[~is_first]
+    order = np.argsort(losers)
+    return losers[order], keepers[order]
+
+
+class SharedIds:
+    """A note of every annotation whose id an earlier split has too, made when asked for."""
+
+    def __init__(self, converters: dict[str, ShardConverter], results: dict[str, list[ShardResult]]):
+        """
+        Args:
+            converters, results: of the splits, each without two of one id.
+        """
+        self._found: list[tuple[str, str, _Rows, np.ndarray, np.ndarray]] = []
+        earlier: list[tuple[str, _Rows]] = []
+        for name, converter in converters.items():
+            rows = _Rows(converter, results[name])
+            for other, others in earlier:
+                mine = np.flatnonzero(np.isin(rows.ids, others.ids))
+                twins = others.order[np.searchsorted(others.ids, rows.ids[mine], sorter=others.order)]
+                self._found.append((name, other, rows, mine, _say_the_same(rows, mine, others, twins)))
+            earlier.append((name, rows))
+
+    def __iter__(self) -> Iterator[Note]:
+        for name, other, rows, mine, is_same in self._found:
+            for start in range(0, len(mine), BLOCK):
+                some = mine[start : start + BLOCK]
+                labels = rows.take(some, ["label_file"])["label_file"].to_pylist()
+                same = is_same[start : start + BLOCK].tolist()
+                for label, image_id, is_equal in zip(labels, rows.ids[some].tolist(), same, strict=True):
+                    reason = f"id also in split {other}" + ("" if is_equal else ", other content")
+                    yield Note(name, label, reason, "annotations", image_id)
+
+
+def _say_the_same(rows: _Rows, mine: np.ndarray, others: _Rows, theirs: np.ndarray) -> np.ndarray:
+    """Bool (n,): whether rows mine[i] and theirs[i] are equal but for the files that they stand in."""
+    equal = np.ones(len(mine), dtype=bool)
+    for start in range(0, len(mine), BLOCK):
+        some = slice(start, start + BLOCK)
+        pair = [of.take(which[some], rows.content_columns) for of, which in ((rows, mine), (others, theirs))]
+        for name in rows.content_columns:
+            equal[some] &= equal_rows(*(table[name].combine_chunks() for table in pair))
+    return equal
+
+
+def equal_rows(a: pa.Array, b: pa.Array) -> np.ndarray:
+    """
+    Args:
+        a, b: (N,) of one type, numbers, texts or lists of them, of any depth; no nulls.
+
+    Returns:
+        bool (N,). NaN equals NaN.
+    """
+    if pa.types.is_list(a.type):
+        lengths = a.value_lengths().to_numpy()
+        equal = lengths == b.value_lengths().to_numpy()
+        rows = np.flatnonzero(equal)
+        values = (array.take(pa.array(rows)).flatten() for array in (a, b))
+        wrong = np.r_[0, np.cumsum(~equal_rows(*values))]  # before each of the values
+        ends = np.cumsum(lengths[rows])
+        equal[rows] = wrong[ends] == wrong[ends - lengths[rows]]
+        return equal
+    equal = pc.equal(a, b).to_numpy(zero_copy_only=False)
+    if pa.types.is_floating(a.type):
+        equal = equal | pc.and_(pc.is_nan(a), pc.is_nan(b)).to_numpy(zero_copy_only=False)
+    return equal

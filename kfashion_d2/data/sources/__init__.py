@@ -1,0 +1,1 @@
+"""Folders and archives are searched for annotations and images, and read."""

@@ -1,0 +1,182 @@
+"""Where millions of files are, as columns: in files and in zip archives."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from .paths import composed
+
+__all__ = [
+    "NO_ID",
+    "Folder",
+    "PlaceBuilder",
+    "PlaceColumns",
+    "Places",
+    "escaped",
+    "stem_id",
+    "stem_ids",
+    "stem_of",
+    "text_column",
+]
+
+NO_ID = np.iinfo(np.int64).max
+PLAIN = (-1, 0, 0, 0, 0, 0)
+
+
+@dataclass
+class Places:
+    """
+    Where the N files of a shard are.
+
+    Attributes:
+        column: large_string (N,): relative to the data's root; inside an archive `<archive>/<entry>`; empty for a file
+            that there is not.
+        numbers: int64 (N, 6): the archive's number (-1: a plain file), and of its entry the local header's offset,
+            compressed size, size, method and CRC-32.
+        faults: row -> why it must not be read.
+    """
+
+    column: pa.LargeStringArray
+    numbers: np.ndarray
+    faults: dict[int, str]
+
+    @cached_property
+    def paths(self) -> list[str]:
+        """Made where they are needed: on the way to a worker a column is cheaper."""
+        return self.column.to_pylist()
+
+    def __len__(self) -> int:
+        return len(self.column)
+
+
+class Folder(NamedTuple):
+    split: str
+    style: str
+    is_named: bool  # by a folder; else the split is the default
+
+
+@dataclass
+class PlaceColumns:
+    """
+    The same of any number of files.
+
+    Attributes:
+        paths: large_string (N,).
+        stems: large_string (N,), see :func:`stem_of`.
+        folder_ids: int32 (N,), each file's place in `folders`.
+        numbers, faults: as of :class:`Places`.
+    """
+
+    paths: pa.LargeStringArray
+    stems: pa.LargeStringArray
+    folder_ids: np.ndarray
+    folders: list[Folder]
+    numbers: np.ndarray
+    faults: dict[int, str]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def take(self, rows: np.ndarray) -> Places:
+        """Some rows; -1 gives an empty path."""
+        numbers = self.numbers[rows] if len(self) else np.zeros((len(rows), 6), dtype=np.int64)
+        numbers[rows < 0] = PLAIN
+        column = pc.fill_null(self.paths.take(pa.array(rows, mask=rows < 0)), "")
+        refused = enumerate(rows.tolist()) if self.faults else ()
+        return Places(column, numbers, {i: self.faults[row] for i, row in refused if row in self.faults})
+
+
+class PlaceBuilder:
+    """Columns while the files are found."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._chunks: list[tuple[pa.Array, pa.Array, np.ndarray, np.ndarray]] = []
+        self._folders: dict[Folder, int] = {}
+        self._faults: dict[int, str] = {}
+
+    def folder_id(self, folder: Folder) -> int:
+        return self._folders.setdefault(folder, len(self._folders))
+
+    def extend(
+        self,
+        paths: pa.LargeStringArray,
+        names: pa.LargeStringArray,
+        folder_ids: np.ndarray,
+        numbers: np.ndarray | None = None,
+        faults: Mapping[int, str] | None = None,
+    ) -> None:
+        """
+        Args:
+            paths: n of them.
+            names: of each, as of :func:`split_paths`.
+            folder_ids: int (n,): of each, as of :meth:`folder_id`.
+            numbers: int64 (n, 6), as of :class:`Places`; None: they are plain files.
+            faults: place among them -> why it must not be read.
+        """
+        if numbers is None:
+            numbers = np.tile(np.array(PLAIN), (len(paths), 1))
+        self._faults.update({self._count + i: fault for i, fault in (faults or {}).items()})
+        self._chunks.append((paths, composed(names), folder_ids.astype(np.int32), numbers))
+        self._count += len(paths)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def finish(self) -> PlaceColumns:
+        nothing = pa.array([], pa.large_string())
+        self.extend(nothing, nothing, np.empty(0))
+        paths, stems, folder_ids, numbers = zip(*self._chunks, strict=True)
+        return PlaceColumns(
+            pa.concat_arrays(paths),
+            pa.concat_arrays(stems),
+            np.concatenate(folder_ids),
+            list(self._folders),
+            np.concatenate(numbers),
+            self._faults,
+        )
+
+
+def escaped(text: str) -> str:
+    """What is not Unicode in it, as in names of files and broken JSON, written as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def text_column(texts: list[str]) -> tuple[pa.LargeStringArray, list[int]]:
+    """The texts, and the places of those that are not Unicode, as names of files can be: written with escapes."""
+    try:
+        return pa.array(texts, pa.large_string()), []
+    except UnicodeEncodeError:
+        written = list(map(escaped, texts))
+        changed = [i for i, pair in enumerate(zip(texts, written, strict=True)) if pair[0] != pair[1]]
+        return pa.array(written, pa.large_string()), changed
+
+
+def stem_of(path: str) -> str:
+    """The file's name without its ending, in Unicode's composed form."""
+    name = path[path.rfind("/") + 1 :]
+    stem = name[: name.rfind(".")] if "." in name else name
+    return stem if stem.isascii() else unicodedata.normalize("NFC", stem)
+
+
+def stem_id(stem: str) -> int:
+    """The stem as an image id, or NO_ID."""
+    return int(stem) if stem.isdecimal() and len(stem) < 19 else NO_ID
+
+
+def stem_ids(stems: pa.LargeStringArray) -> np.ndarray:
+    """:func:`stem_id` of each, int64 (N,)."""
+    is_usual = pc.match_substring_regex(stems, "^[0-9]{1,18}$")
+    ids = pc.if_else(is_usual, stems, str(NO_ID)).cast(pa.int64()).to_numpy().copy()
+    # Digits of other scripts are digits too; of ASCII there are no others.
+    for place in np.flatnonzero(~pc.string_is_ascii(stems).to_numpy(zero_copy_only=False)).tolist():
+        ids[place] = stem_id(stems[place].as_py())
+    return ids

@@ -1,0 +1,18 @@
+"""A split on the disk: its columns, who writes it, and the data set that reads it. Names load on first use."""
+
+from ...utils.lazy import lazy_exports
+
+__all__ = [
+    "KFashionDataset",
+    "register_zip_handler",
+    "write_split",
+]
+
+__getattr__, __dir__ = lazy_exports(
+    __name__,
+    {
+        "KFashionDataset": ".dataset",
+        "register_zip_handler": ".zip_handler",
+        "write_split": ".writer",
+    },
+)

@@ -1,0 +1,103 @@
+"""Write a split from Arrow tables, in the store's format. Everything but the converter writes splits through here."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ...utils.files import replace_folder, store_hash, write_table
+from .dataset import KFashionDataset
+from .schema import FORMAT
+
+__all__ = ["select_rows", "write_split"]
+
+ROWS = 4096  # images a shard
+
+
+def select_rows(datasets: Iterable[KFashionDataset], keep: np.ndarray) -> Iterator[pa.Table]:
+    """
+    The rows that are kept, in their order.
+
+    Args:
+        keep: bool (N,) over the images of all the splits, one after the other.
+    """
+    start = 0
+    for dataset in datasets:
+        for shard in dataset.shards():
+            batch = shard.batch
+            kept = keep[start : start + batch.num_rows]
+            start += batch.num_rows
+            if kept.any():
+                yield pa.Table.from_batches([batch.filter(pa.array(kept))])
+
+
+def write_split(
+    folder: str | Path, tables: Iterable[pa.Table], like: Mapping[str, Any], image_root: str | Path
+) -> dict[str, int]:
+    """
+    Write a split in one step: it appears when it is complete, and replaces an older one.
+
+    Args:
+        folder: the split's folder, as in `datasets/kfashion/train`.
+        tables: with the columns of :func:`kfashion_d2.data.store.schema.arrow_schema`; may be small or large.
+        like: has the `schema` and the `zips` of the tables, as the `meta` of a split; read when all is written.
+        image_root: the folder that `file_name` is relative to.
+
+    Returns:
+        `images` and `garments`.
+    """
+    folder = Path(folder).resolve()
+    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
+    partial.mkdir(parents=True)
+    rows: list[int] = []
+    hashes: list[str] = []
+    garments = 0
+    try:
+        for table in _of_size(tables, ROWS):
+            hashes.append(write_table(partial / f"shard-{len(rows):05d}.arrow", table))
+            rows.append(table.num_rows)
+            garments += pc.sum(pc.list_value_length(table["part"])).as_py() or 0
+        images = sum(rows)
+        meta = {
+            "format": FORMAT,
+            "schema": like["schema"],
+            "store_hash": store_hash(hashes),
+            "image_root": os.path.relpath(Path(image_root).resolve(), folder).replace(os.sep, "/"),
+            "zips": like["zips"],
+            "rows": rows,
+            "annotations": images,
+            "images_out": images,
+            "annotations_dropped": 0,
+            "garments": garments,
+            "garments_out": garments,
+            "garments_dropped": 0,
+        }
+        (partial / "meta.json").write_text(json.dumps(meta, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        replace_folder(partial, folder)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    return {"images": images, "garments": garments}
+
+
+def _of_size(tables: Iterable[pa.Table], size: int) -> Iterator[pa.Table]:
+    """The same rows in tables of `size`, the last one smaller."""
+    waiting: list[pa.Table] = []
+    count = 0
+    for table in tables:
+        waiting.append(table)
+        count += table.num_rows
+        while count >= size:
+            joined = pa.concat_tables(waiting)
+            yield joined.slice(0, size)
+            waiting, count = [joined.slice(size)], count - size
+    if count:
+        yield pa.concat_tables(waiting)

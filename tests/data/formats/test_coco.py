@@ -1,0 +1,153 @@
+import json
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+from pycocotools.coco import COCO
+
+from kfashion_d2.data import KFashionDataset, convert_dataset, import_coco
+from kfashion_d2.data.formats import export_coco
+from tests.data.annotation.test_parser import annotation
+from tests.data.conversion.test_convert import with_id, write
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def states(tmp_path):
+    """A top with everything known, one of unknown category, trousers, and an image without a garment."""
+    write(tmp_path / "data", "5.json", with_id(5))
+    write(tmp_path / "data", "30.json", with_id(30, labels={"색상": "레드"}, polygons={}))
+    write(tmp_path / "data", "31.json", with_id(31, part="하의", labels={"카테고리": "팬츠"}))
+    write(tmp_path / "data", "200.json", annotation(rects={}, polygons={}, labels={}, **{"이미지 식별자": 200}))
+    convert_dataset(tmp_path / "data", tmp_path / "store")
+    return KFashionDataset(tmp_path / "store/train", "category_or_part")
+
+
+def test_three_states_by_hand(states, tmp_path):
+    coco = json.loads(export_coco(states, tmp_path / "a.json").read_text("utf-8"))
+    assert [image["id"] for image in coco["images"]] == [5, 30, 31, 200]
+    assert coco["images"][0]["file_name"] == "5.jpg" and coco["images"][0]["style"] == "modern"
+    names = {entry["id"]: entry for entry in coco["categories"]}
+    top, unknown, trousers = coco["annotations"]
+    assert [names[anno["category_id"]]["name"] for anno in coco["annotations"]] == ["t-shirt", "other top", "pants"]
+    assert names[unknown["category_id"]]["supercategory"] == "top"
+    assert (top["id"], top["image_id"], top["bbox"], top["area"]) == (1, 5, [10.5, 20.5, 40.0, 60.0], 2400.0)
+    assert top["attributes"]["color"] == "black" and top["attributes"]["collar"] == "none"
+    assert top["attributes"]["material"] == ["jersey"] and top["attributes"]["detail"] == []
+    assert unknown["attributes"]["collar"] is None and unknown["attributes"]["detail"] is None
+    assert "collar" not in trousers["attributes"] and trousers["attributes"]["color"] is None
+    assert unknown["mask_valid"] is False and unknown["area"] == 41 * 61
+
+
+@pytest.mark.parametrize("which", ["states", "dataset"])
+def test_there_and_back_is_exact(which, request, tmp_path):
+    dataset = request.getfixturevalue(which)
+    first = export_coco(dataset, tmp_path / "a.json")
+    counts = import_coco(first, tmp_path / "mine/train")
+    back = KFashionDataset(tmp_path / "mine/train", "category_or_part")
+    assert list(back) == list(dataset)
+    assert counts == {"images": len(dataset), "garments": int(dataset.num_garments.sum())}
+    assert export_coco(back, tmp_path / "b.json").read_bytes() == first.read_bytes()
+
+
+def test_pycocotools_reads_it(dataset, tmp_path):
+    coco = COCO(str(export_coco(dataset, tmp_path / "a.json")))
+    assert len(coco.imgs) == len(dataset) and len(coco.anns) == dataset.num_garments.sum()
+    for image in dataset:
+        annos = coco.loadAnns(coco.getAnnIds(image["image_id"]))
+        assert [anno["bbox"] for anno in annos] == [anno["bbox"] for anno in image["annotations"]]
+        for anno in annos:
+            mask = coco.annToMask(anno)
+            assert mask.shape == (image["height"], image["width"])
+            assert mask.sum() == pytest.approx(anno["area"], rel=0.1, abs=20)
+
+
+def test_a_foreign_coco_file(tmp_path):
+    coco = {
+        "images": [{"id": 9, "file_name": "x/a.jpg", "height": 100, "width": 50}],
+        "categories": [{"id": 70, "name": "skirt"}, {"id": 71, "name": "dress"}, {"id": 1, "name": "outer"}],
+        "annotations": [
+            {
+                "id": 4,
+                "image_id": 9,
+                "category_id": 70,
+                "bbox": [1, 2, 3, 4],
+                "segmentation": {"counts": "", "size": []},
+            },
+            {"id": 2, "image_id": 9, "category_id": 71, "bbox": [1, 2, 3, 4], "segmentation": [[1, 2, 4, 2, 4, 6]]},
+            {"id": 3, "image_id": 9, "category_id": 1, "bbox": [1, 2, 3, 4], "iscrowd": 0},
+        ],
+    }
+    (tmp_path / "c.json").write_text(json.dumps(coco))
+    import_coco(tmp_path / "c.json", tmp_path / "s/train")
+    (image,) = KFashionDataset(tmp_path / "s/train")
+    assert image["file_name"] == str(tmp_path / "x/a.jpg") and image["style"] == -1
+    skirt, dress, outer = image["annotations"]
+    assert (skirt["part"], skirt["category_id"], skirt["mask_valid"]) == ("bottom", 9, False)
+    assert (dress["part"], dress["category_id"], dress["mask_valid"]) == ("dress", 19, True)
+    assert (outer["part"], outer["category_id"], outer["mask_valid"]) == ("outer", -1, False)
+    assert dress["segmentation"] == [[1, 2, 4, 2, 4, 6]]
+    assert skirt["attributes"]["color"] == -1 and skirt["attributes"]["detail"] == [-1]
+    assert "collar" not in skirt["attributes"] and dress["attributes"]["collar"] == -1
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda c: c.pop("images"), "not a COCO file"),
+        (lambda c: c["categories"][0].update(name="sock"), "no label 'sock'"),
+        (lambda c: c["images"].append(c["images"][0]), "twice"),
+        (lambda c: c["annotations"][0].update(image_id=12345), "image 12345"),
+        (lambda c: c["annotations"][0]["attributes"].update(color="ultraviolet"), "image 5: no label 'ultraviolet'"),
+        (lambda c: c["annotations"][0].pop("bbox"), "image 5: KeyError"),
+        (lambda c: c["annotations"][0].update(bbox=[1, 2, 3]), r"image 5: bbox \[1, 2, 3\] is not of four"),
+        (lambda c: c["annotations"][0].update(bbox=[1, 2, "3", 4]), "image 5: .* not all numbers"),
+        (lambda c: c["annotations"][0].update(segmentation=[[1, 2, 3, 4, 5, None]]), "image 5: .* not all numbers"),
+        (lambda c: c["annotations"][0].update(part="hat"), "image 5: no .*'hat'"),
+        (lambda c: c["annotations"][0].update(part=["top"]), "image 5: part .* is not text"),
+        (lambda c: c["annotations"][0].update(attributes="red"), "image 5: attributes .red. are no object"),
+        (lambda c: c["images"][0].update(height="100"), "image 5: height '100' is not a number"),
+        (lambda c: c["images"][0].update(width=2**40), "image 5: width 1099511627776 is not a number"),
+        (lambda c: c["images"][0].update(file_name=None), "image 5: file_name None is not text"),
+        (lambda c: c["images"][0].update(style=["modern"]), "image 5: "),
+    ],
+    ids=lambda value: value.replace("\\", "")[:24] if isinstance(value, str) else "",
+)
+def test_what_cannot_be_imported_is_named(states, tmp_path, change, message):
+    path = export_coco(states, tmp_path / "a.json")
+    coco = json.loads(path.read_text("utf-8"))
+    change(coco)
+    path.write_text(json.dumps(coco), "utf-8")
+    with pytest.raises(ValueError, match=message) as error:
+        import_coco(path, tmp_path / "mine/train")
+    assert str(path) in str(error.value)
+    assert not (tmp_path / "mine/train").exists() and not list(tmp_path.glob("mine/.*"))
+
+
+def test_another_class_mode_is_refused(demo_store, tmp_path):
+    with pytest.raises(ValueError, match="category_or_part"):
+        export_coco(KFashionDataset(demo_store / "val"), tmp_path / "a.json")
+
+
+def test_the_tool_goes_there_and_back(demo_store, tmp_path, monkeypatch, capsys):
+    def tool(*args):
+        monkeypatch.setattr(sys, "argv", ["export_data.py", *map(str, args)])
+        runpy.run_path(str(ROOT / "tools/export_data.py"), run_name="__main__")
+        return capsys.readouterr().out
+
+    tool(demo_store / "val", "--format", "coco", "--output", tmp_path / "a.json")
+    assert tool(tmp_path / "a.json", "--from-coco", "--output", tmp_path / "mine/val").startswith("8 images, ")
+    assert list(KFashionDataset(tmp_path / "mine/val")) == list(KFashionDataset(demo_store / "val"))
+    with pytest.raises(SystemExit, match="holds no converted split"):
+        tool(tmp_path / "nothing", "--format", "yolo", "--output", tmp_path / "y")
+
+
+def test_info_may_be_anything(states, tmp_path):
+    path = export_coco(states, tmp_path / "a.json")
+    coco = json.loads(path.read_text("utf-8"))
+    coco["info"] = "made by hand"
+    path.write_text(json.dumps(coco), "utf-8")
+    import_coco(path, tmp_path / "mine/train", image_root=states.image_root)
+    assert list(KFashionDataset(tmp_path / "mine/train", "category_or_part")) == list(states)
