@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from .schema import AttributeSchema, kfashion_schema
-from .visualization.garment import Garment, plain_labels
+from .visualization.drawing.garment import Garment, plain_labels
 
 __all__ = ["FORMAT", "OUTPUTS", "ExportedModel"]
 

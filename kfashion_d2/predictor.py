@@ -23,11 +23,11 @@ from tqdm import tqdm
 from .checkpoint import KFashionCheckpointer, find_weights
 from .config import check_num_classes, use_available_device
 from .schema import AttributeSchema, Label
-from .visualization.dataset import save_picture
-from .visualization.drawing import draw_instances
-from .visualization.fonts import resolve_language
-from .visualization.garment import garments_from_instances, plain_labels
-from .visualization.style import styles_from_output
+from .visualization.drawing.dataset import save_picture
+from .visualization.drawing.fonts import resolve_language
+from .visualization.drawing.garment import garments_from_instances, plain_labels
+from .visualization.drawing.instances import draw_instances
+from .visualization.drawing.style import styles_from_output
 
 __all__ = ["IMAGE_SUFFIXES", "KFashionPredictor", "PredictionRun", "find_images", "predict_files"]
 

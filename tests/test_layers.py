@@ -63,14 +63,14 @@ SECOND_RING = [
     "kfashion_d2.evaluation.reliability",
     "kfashion_d2.evaluation.style_metrics",
     "kfashion_d2.exported",
-    "kfashion_d2.visualization.drawing",
-    "kfashion_d2.visualization.curves",
-    "kfashion_d2.visualization.comparison_report",
-    "kfashion_d2.visualization.evaluation_report",
-    "kfashion_d2.visualization.page",
-    "kfashion_d2.visualization.report",
-    "kfashion_d2.visualization.style",
-    "kfashion_d2.visualization.thumbnails",
+    "kfashion_d2.visualization.drawing.instances",
+    "kfashion_d2.visualization.reports.curves",
+    "kfashion_d2.visualization.reports.comparison_report",
+    "kfashion_d2.visualization.reports.evaluation_report",
+    "kfashion_d2.visualization.reports.demo_page",
+    "kfashion_d2.visualization.reports.data_report",
+    "kfashion_d2.visualization.drawing.style",
+    "kfashion_d2.visualization.drawing.thumbnails",
 ]
 
 # What each part of the house may import of the others.

@@ -18,14 +18,14 @@ from omegaconf import DictConfig
 from torch import nn
 
 from ..checkpoint import KFashionCheckpointer
-from .best_checkpoint import BestCheckpoint, StopTraining
-from .broken_images import CountBrokenImages
-from .ema import ModelEMA, UpdateEMA
-from .finite_loss import StopAtNonFiniteLoss
+from .hooks.best_checkpoint import BestCheckpoint, StopTraining
+from .hooks.broken_images import CountBrokenImages
+from .hooks.ema import ModelEMA, UpdateEMA
+from .hooks.finite_loss import StopAtNonFiniteLoss
+from .hooks.last_batch import LastBatch
+from .hooks.seed_iterations import SeedIterations
 from .label_counts import set_label_counts
-from .last_batch import LastBatch
 from .loaders import start_at_iteration
-from .seed_iterations import SeedIterations
 from .setup import amp_precision
 from .writers import build_writers
 

@@ -27,14 +27,14 @@ from ..checkpoint import KFashionCheckpointer, to_plain
 from ..data import coco_json_file
 from ..evaluation import AttributeEvaluator, KFashionCOCOEvaluator, StyleEvaluator
 from ..modeling import AttributeRCNN, AttributeRCNNWithTTA
-from .best_checkpoint import StopTraining, build_best_checkpoint
-from .broken_images import CountBrokenImages
-from .ema import ModelEMA, UpdateEMA
-from .finite_loss import StopAtNonFiniteLoss
+from .hooks.best_checkpoint import StopTraining, build_best_checkpoint
+from .hooks.broken_images import CountBrokenImages
+from .hooks.ema import ModelEMA, UpdateEMA
+from .hooks.finite_loss import StopAtNonFiniteLoss
+from .hooks.last_batch import LastBatch
+from .hooks.seed_iterations import SeedIterations
 from .label_counts import set_label_counts
-from .last_batch import LastBatch
 from .loaders import build_test_loader, build_train_loader, start_at_iteration
-from .seed_iterations import SeedIterations
 from .setup import amp_precision, with_checked_classes, with_seed
 from .writers import build_writers
 

@@ -4,7 +4,7 @@ import pytest
 from fontTools.fontBuilder import FontBuilder
 from fontTools.pens.ttGlyphPen import TTGlyphPen
 
-from kfashion_d2.visualization import fonts
+from kfashion_d2.visualization.drawing import fonts
 
 
 def build_font(path, text):

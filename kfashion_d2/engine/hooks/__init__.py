@@ -1,0 +1,1 @@
+"""Detectron2 hooks: what goes on around a training step, one file each."""

@@ -1,0 +1,26 @@
+"""What a step draws at random follows from the seed and its iteration, not from what was drawn before."""
+
+from __future__ import annotations
+
+from ... import _needs_detectron2  # noqa: F401  # isort: skip
+
+from detectron2.engine import HookBase
+from detectron2.utils import comm
+
+from ...data.training_batches import seed_everything
+
+__all__ = ["SeedIterations"]
+
+
+class SeedIterations(HookBase):
+    """
+    Seeds all generators before each step from the seed, the iteration and the process: a resumed run samples anchors
+    and proposals as the uninterrupted one, though no generator's state is saved, and however often it was evaluated.
+    """
+
+    def __init__(self, seed: int):
+        self.seed = seed
+
+    def before_step(self):
+        # The last number keeps them apart from the augmentations', which begin alike.
+        seed_everything(self.seed, self.trainer.iter, comm.get_rank(), 1)

@@ -1,0 +1,228 @@
+"""The numbers of the evaluation report as rows for its template. A name is a pair, English and Korean."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ...evaluation import ATTRIBUTE_TASKS, BANDS, Evaluation, Predictions, confusion_matrix, task_rows
+from ...evaluation.metrics_table import HEADLINE
+from ...schema import AttributeGroup, Label
+
+__all__ = [
+    "METRIC_NAMES",
+    "TASK_NAMES",
+    "attribute_tasks",
+    "band_rows",
+    "class_confusion",
+    "confusions",
+    "group_tables",
+    "headline_name",
+    "headline_rows",
+    "metric_cell",
+    "other_name",
+    "other_tables",
+    "pair",
+]
+
+Pair = tuple[str, str]
+
+TASK_NAMES: dict[str, Pair] = {
+    "attributes": ("detections, by class", "검출 (클래스 일치)"),
+    "attributes_gt_boxes": ("ground-truth boxes", "정답 박스"),
+    "attributes_class_agnostic": ("detections, any class", "검출 (클래스 무관)"),
+}
+_KOREAN = {
+    "recall": "찾은 의류 (재현율)",
+    "mean/accuracy": "정확도",
+    "mean/balanced_accuracy": "균형 정확도",
+    "mean/macro_f1": "macro-F1",
+    "mean/mAP": "mAP",
+    "mean/micro_f1": "micro-F1",
+    "mean/ece": "보정 오차 (ECE)",
+    "head/f1": "F1, 흔한 라벨 (head)",
+    "mid/f1": "F1, 중간 라벨 (mid)",
+    "tail/f1": "F1, 드문 라벨 (tail)",
+}
+CHANCE = "mean/majority"  # what knowing nothing scores
+_SINGLE = ("accuracy", "balanced_accuracy", "top3", "macro_f1", "ece")
+_MULTI = ("micro_f1", "macro_f1", "mAP", "precision_at_recall_50", "precision_at_recall_80", "ece")
+METRIC_NAMES: dict[str, Pair] = {
+    "accuracy": ("accuracy", "정확도"),
+    "balanced_accuracy": ("balanced accuracy", "균형 정확도"),
+    "top3": ("top-3", "top-3"),
+    "macro_f1": ("macro-F1", "macro-F1"),
+    "micro_f1": ("micro-F1", "micro-F1"),
+    "mAP": ("mAP", "mAP"),
+    "precision_at_recall_50": ("precision at recall 50", "재현율 50의 정밀도"),
+    "precision_at_recall_80": ("precision at recall 80", "재현율 80의 정밀도"),
+    "ece": ("calibration error", "보정 오차"),
+    "majority": ("commonest label", "최빈 라벨"),
+    "support": ("garments", "의류 수"),
+}
+_OTHER: dict[str, Pair] = {
+    "bbox": ("boxes", "박스"),
+    "bbox_no_ignore": ("boxes, unknown class not excused", "박스 (클래스 미상 미제외)"),
+    "segm": ("masks", "마스크"),
+    "segm_no_ignore": ("masks, unknown class not excused", "마스크 (클래스 미상 미제외)"),
+    "style": ("style", "스타일"),
+    "sub_style": ("sub-style", "서브 스타일"),
+    "iou_f1": ("AP at IoU and F1", "IoU·F1 기준 AP"),
+    "iou_f1_chance": ("F1 of answers that know nothing", "아무것도 모르는 답의 F1"),
+}
+
+
+def pair(label: str | AttributeGroup) -> Pair:
+    """A label's, or a group's, names."""
+    return label.text("en"), label.text("ko") if isinstance(label, (Label, AttributeGroup)) else str(label)
+
+
+def headline_name(name: str) -> Pair:
+    """A headline number's title: a key of HEADLINE."""
+    title = HEADLINE.get(name, name.replace("_", " ").replace("/", ", "))
+    return title, _KOREAN.get(name, title)
+
+
+def other_name(task: str) -> Pair:
+    """The title of a task that is no attribute setting."""
+    return _OTHER.get(task, (task.replace("_", " "),) * 2)
+
+
+def attribute_tasks(document: Mapping[str, Any]) -> list[str]:
+    """The settings that were evaluated, the two that are to be compared first."""
+    return [task for task in TASK_NAMES if any(name.startswith(f"{task}/") for name in document["metrics"])]
+
+
+def metric_cell(document: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """A flat name's "value" and, where there is an interval, "low" and "high"; None of what was not measured."""
+    ends = (document.get("intervals") or {}).get(name) or (None, None)
+    low, high = (None if x is None or math.isnan(x) else x for x in ends)
+    return {"name": name, "value": _value(document, name), "low": low, "high": high}
+
+
+def _value(document: Mapping[str, Any], name: str) -> float | None:
+    value = document["metrics"].get(name)
+    return None if value is None or math.isnan(value) else value
+
+
+def headline_rows(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A row for each headline number that any setting has; the chance level stands below what it belongs to."""
+    tasks, rows = attribute_tasks(document), []
+    order = list(HEADLINE)
+    order.insert(order.index("mean/accuracy") + 1, CHANCE)
+    for name in order:
+        cells = [metric_cell(document, f"{task}/{name}") for task in tasks]
+        if any(cell["value"] is not None for cell in cells):
+            is_chance = name == CHANCE
+            title = ("always the commonest label", "최빈 라벨로만 답할 때") if is_chance else headline_name(name)
+            rows.append({"title": title, "cells": cells, "chance": is_chance})
+    return rows
+
+
+def other_tables(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What is no attribute setting: "columns" and "rows" of tasks with the same metrics."""
+    by_names: dict[tuple[str, ...], list[str]] = {}
+    for task in dict.fromkeys(name.partition("/")[0] for name in document["metrics"]):
+        if task in ATTRIBUTE_TASKS:
+            continue
+        names = [n.partition("/")[2] for n in document["metrics"] if n.startswith(f"{task}/")]
+        by_names.setdefault(tuple(n for n in names if "-" not in n), []).append(task)
+    return [
+        {
+            "columns": list(names),
+            "rows": [
+                {
+                    "title": other_name(task),
+                    "cells": [metric_cell(document, f"{task}/{name}") for name in names],
+                }
+                for task in tasks
+            ],
+        }
+        for names, tasks in by_names.items()
+        if names
+    ]
+
+
+def group_tables(document: Mapping[str, Any], groups: Sequence[AttributeGroup]) -> list[dict[str, Any]]:
+    """For single- and for multi-label groups, where there are any: a row for each, a block of columns a setting."""
+    tables = []
+    tasks = attribute_tasks(document)
+    for is_single, names in ((True, _SINGLE), (False, _MULTI)):
+        metrics = ("support", *names[:1], "majority", *names[1:])
+        rows = [
+            {
+                "name": pair(group),
+                "cells": [metric_cell(document, f"{task}/{group.name}/{m}") for task in tasks for m in metrics],
+            }
+            for group in groups
+            if group.is_single == is_single
+        ]
+        if rows:
+            tables.append({"single": is_single, "metrics": [METRIC_NAMES[m] for m in metrics], "rows": rows})
+    return tables
+
+
+def band_rows(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """F1 and AP of head, mid and tail in each setting; empty where the training counts are not known."""
+    rows = []
+    for task in attribute_tasks(document):
+        for band in BANDS:
+            cells = {
+                name: metric_cell(document, f"{task}/{band}/{name}") for name in ("f1", "single_f1", "multi_f1", "AP")
+            }
+            labels = _value(document, f"{task}/{band}/labels")
+            if labels is not None:
+                rows.append({"task": TASK_NAMES[task], "band": band, "labels": int(labels), **cells})
+    return rows
+
+
+def _matrix(counts: np.ndarray, names: Sequence[Pair], last: Pair) -> dict[str, Any]:
+    totals = counts.sum(axis=1)
+    columns = [*names, last] if counts[:, -1].any() else list(names)
+    return {
+        "columns": columns,
+        "rows": [
+            {
+                "name": name,
+                "total": int(total),
+                "cells": [{"count": int(c), "share": int(c) / int(total)} for c in row[: len(columns)]],
+            }
+            for name, row, total in zip(names, counts, totals, strict=True)
+            if total
+        ],
+        "total": int(totals.sum()),
+    }
+
+
+def confusions(predictions: Predictions, evaluation: Evaluation, task: str) -> list[dict[str, Any]]:
+    """The confusion matrix of each single-label group of which anything is known."""
+    _, scores, targets = task_rows(predictions, task, evaluation.matches)
+    found = []
+    for group in predictions.schema.groups:
+        if group.is_single:
+            columns = predictions.schema.slice(group.name)
+            matrix = confusion_matrix(scores[:, columns], targets[:, columns])
+            if matrix.any():
+                names = [pair(label) for label in group.labels]
+                found.append({"group": pair(group), **_matrix(matrix, names, ("no answer", "답 없음"))})
+    return found
+
+
+def class_confusion(predictions: Predictions, evaluation: Evaluation) -> dict[str, Any] | None:
+    """True classes against those of the detections that found them, whatever their class; None where there are none."""
+    p = predictions
+    names = [pair(label) for label in p.info.class_names]
+    known = np.flatnonzero(p.gt_classes >= 0)
+    if not names or not len(known):
+        return None
+    # A garment keeps the detection of its class where it has one.
+    strict, loose = (evaluation.matches[task][known] for task in ("attributes", "attributes_class_agnostic"))
+    found = np.where(strict >= 0, strict, loose)
+    answers = np.full(len(known), len(names))
+    answers[found >= 0] = p.det_classes[found[found >= 0]]
+    cells = p.gt_classes[known].astype(np.int64) * (len(names) + 1) + answers
+    counts = np.bincount(cells, minlength=len(names) * (len(names) + 1)).reshape(len(names), -1)
+    return {"group": ("class", "클래스"), **_matrix(counts, names, ("not found", "찾지 못함"))}
