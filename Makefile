@@ -36,4 +36,4 @@ format: setup
 
 clean:  ## build products and caches; keeps .venv, downloads and output
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	find kfashion_d2 tests tools -name __pycache__ -prune -exec rm -rf {} +
+	find benchmarks fuzzing kfashion_d2 tests tools -name __pycache__ -prune -exec rm -rf {} +

@@ -9,6 +9,9 @@ Measure speed, memory and what helps; docs/benchmarks.md and docs/ablation.md ha
 import argparse
 import sys
 from importlib import import_module
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/ lies beside the package
 
 BENCHMARKS = {
     "convert": "conversion, opening and reading of the store, images out of archives",
@@ -25,7 +28,7 @@ def main():
     for name, summary in BENCHMARKS.items():
         command = commands.add_parser(name, help=summary)
         if name in sys.argv[1:2]:  # the others may need what is not installed
-            module = import_module(f"kfashion_d2.benchmarks.{name.replace('-', '_')}")
+            module = import_module(f"benchmarks.{name.replace('-', '_')}")
             command.description = module.__doc__
             module.add_arguments(command)
             command.set_defaults(run=module.run)

@@ -10,11 +10,14 @@ input is checked. Needs the extra "fuzz" (atheris). docs/robustness.md says what
 
 import argparse
 import sys
+from pathlib import Path
 
 from tabulate import tabulate
 
-from kfashion_d2.fuzzing.run import fuzz, replay
-from kfashion_d2.fuzzing.targets import TARGETS
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # fuzzing/ lies beside the package
+
+from fuzzing.run import fuzz, replay
+from fuzzing.targets import TARGETS
 
 
 def main():

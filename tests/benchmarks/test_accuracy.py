@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
+from benchmarks import accuracy
+from benchmarks.accuracy_plot import plot_ablation
+from benchmarks.accuracy_report import metrics_of, tables, tuned_macro_f1, write_report
+from benchmarks.accuracy_run import RunArrays, run_once
+from benchmarks.accuracy_variants import GROUPS, VARIANTS
 from kfashion_d2 import kfashion_schema
-from kfashion_d2.benchmarks import accuracy
-from kfashion_d2.benchmarks.accuracy_plot import plot_ablation
-from kfashion_d2.benchmarks.accuracy_report import metrics_of, tables, tuned_macro_f1, write_report
-from kfashion_d2.benchmarks.accuracy_run import RunArrays, run_once
-from kfashion_d2.benchmarks.accuracy_variants import GROUPS, VARIANTS
 from kfashion_d2.config import get_config_file
 from kfashion_d2.engine import Trainer, setup_config
 from kfashion_d2.evaluation import evaluate_attributes
@@ -169,7 +169,7 @@ def test_tables_show_means_and_spreads(tmp_path):
 
 def test_the_page_keeps_what_people_wrote(tmp_path, monkeypatch):
     results = {"kcoord": [row_of(10.0)]}
-    monkeypatch.setattr("kfashion_d2.benchmarks.accuracy_report.run_metrics", lambda folder: results)
+    monkeypatch.setattr("benchmarks.accuracy_report.run_metrics", lambda folder: results)
     docs = tmp_path / "docs"
     write_report(tmp_path, docs)
     page = (docs / "ablation.md").read_text()

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from kfashion_d2.benchmarks.processes import Peak, memory_of, run_alone
+from benchmarks.processes import Peak, memory_of, run_alone
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc")
 

@@ -3,10 +3,10 @@ import math
 import numpy as np
 import pytest
 
+from benchmarks.predictions import make_predictions
 from kfashion_d2.evaluation import bootstrap_metrics, confidence_intervals, evaluate_predictions
 from kfashion_d2.evaluation.bootstrap import image_copies
 from kfashion_d2.evaluation.metrics_file import flat_metrics
-from kfashion_d2.evaluation.synthetic import make_predictions
 
 
 def test_each_replicate_is_the_evaluation_of_its_images(monkeypatch):

@@ -4,6 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from benchmarks.predictions import make_predictions
 from kfashion_d2.evaluation import (
     bootstrap_metrics,
     compare_runs,
@@ -18,7 +19,6 @@ from kfashion_d2.evaluation import (
     write_predictions,
 )
 from kfashion_d2.evaluation.comparison import INTERVALS, PAIRED, Run, independent_difference
-from kfashion_d2.evaluation.synthetic import make_predictions
 
 ACCURACY = "attributes_gt_boxes/mean/accuracy"
 

@@ -7,10 +7,10 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from benchmarks.predictions import make_predictions
 from kfashion_d2.evaluation import Predictions, PredictionsInfo
 from kfashion_d2.evaluation.error_analysis import analyze_errors, points_lost, wrong_groups
 from kfashion_d2.evaluation.label_noise import find_suspects
-from kfashion_d2.evaluation.synthetic import make_predictions
 from kfashion_d2.schema import kfashion_schema
 
 SCHEMA = kfashion_schema().subset(["fit", "print"])

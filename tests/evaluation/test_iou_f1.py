@@ -5,8 +5,8 @@ import pycocotools.mask as mask_util
 import pytest
 from sklearn.metrics import f1_score
 
-from kfashion_d2.benchmarks.iou_f1 import run_fashionpedia
-from kfashion_d2.benchmarks.objects import draw_objects, to_coco
+from benchmarks.iou_f1 import run_fashionpedia
+from benchmarks.objects import draw_objects, to_coco
 from kfashion_d2.evaluation import evaluate_iou_f1, iou_f1_arrays, iou_f1_tables
 from kfashion_d2.evaluation.attribute_f1 import F1_TYPES
 from tests.evaluation.drawn_coco import drawn_coco

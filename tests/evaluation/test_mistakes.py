@@ -4,9 +4,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from benchmarks.predictions import make_predictions
 from kfashion_d2.evaluation import analyze_errors, confident_mistakes, image_scores
 from kfashion_d2.evaluation.mistakes import best_and_worst
-from kfashion_d2.evaluation.synthetic import make_predictions
 from tests.evaluation.test_prediction_metrics import by_hand
 
 ROWS = np.array([10, 11, 12, 13, 14])

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from benchmarks.predictions import make_predictions
 from kfashion_d2.evaluation import (
     Predictions,
     PredictionsInfo,
@@ -18,7 +19,6 @@ from kfashion_d2.evaluation import (
     write_metrics,
     write_predictions,
 )
-from kfashion_d2.evaluation.synthetic import make_predictions
 from kfashion_d2.schema import kfashion_schema
 
 SCHEMA = kfashion_schema().for_classes("part").subset(["fit", "print"])

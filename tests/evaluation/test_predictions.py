@@ -6,9 +6,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from benchmarks.predictions import make_predictions
 from kfashion_d2.evaluation import read_predictions, write_predictions
 from kfashion_d2.evaluation.predictions import array_names, concatenate_predictions, row_kind
-from kfashion_d2.evaluation.synthetic import make_predictions
 from kfashion_d2.schema import kfashion_schema, schema_from_dict, schema_to_dict
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from kfashion_d2.fuzzing import run, targets
+from fuzzing import run, targets
 
 ROOT = Path(__file__).parents[2]
 

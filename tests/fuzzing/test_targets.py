@@ -7,14 +7,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fuzzing import checks, choices, targets
+from fuzzing.archives import base_archives
+from fuzzing.checks import check_archive, garments_in
+from fuzzing.choices import Choices, base_annotations, mutate_annotation
 from kfashion_d2.data.annotation.parser import Problem
 from kfashion_d2.data.conversion import fast_parser as batch_module
 from kfashion_d2.data.conversion.fast_parser import BatchParser
 from kfashion_d2.data.sources import zip_index
-from kfashion_d2.fuzzing import checks, choices, targets
-from kfashion_d2.fuzzing.archives import base_archives
-from kfashion_d2.fuzzing.checks import check_archive, garments_in
-from kfashion_d2.fuzzing.choices import Choices, base_annotations, mutate_annotation
 from kfashion_d2.schema import kfashion_schema
 
 SCHEMA = kfashion_schema()

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.predictions import make_predictions
 from kfashion_d2.evaluation import write_predictions
-from kfashion_d2.evaluation.synthetic import make_predictions
 
 TOOLS = Path(__file__).parents[2] / "tools"
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.predictions import make_predictions
 from kfashion_d2.checkpoint import KFashionCheckpointer
 from kfashion_d2.config import get_config_file
 from kfashion_d2.engine import Trainer, setup_config
 from kfashion_d2.evaluation import read_metrics, read_predictions, write_predictions
-from kfashion_d2.evaluation.synthetic import make_predictions
 
 TOOL = Path(__file__).parents[2] / "tools/evaluate.py"
 TINY = get_config_file("quick/attribute_rcnn_tiny.yaml")

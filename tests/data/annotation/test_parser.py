@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fuzzing.checks import check_annotation
+from fuzzing.choices import nested, places
 from kfashion_d2.data import parse_annotation
 from kfashion_d2.data.annotation.geometry import resolve_geometry
-from kfashion_d2.fuzzing.checks import check_annotation
-from kfashion_d2.fuzzing.choices import nested, places
 from kfashion_d2.schema import kfashion_schema
 
 SCHEMA = kfashion_schema()

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fuzzing.checks import check_batch, row_of
+from fuzzing.choices import places
 from kfashion_d2.data import parse_annotation
 from kfashion_d2.data.annotation.parser import read_annotation
 from kfashion_d2.data.conversion.fast_parser import BatchParser
 from kfashion_d2.data.conversion.rows import merge_rows, record_row, resolve_rows, rows_to_table
 from kfashion_d2.data.store.schema import parsed_schema
-from kfashion_d2.fuzzing.checks import check_batch, row_of
-from kfashion_d2.fuzzing.choices import places
 from kfashion_d2.schema import AttributeSchema, Label, LabelIndex, kfashion_schema
 from kfashion_d2.synthetic.demo import draw_example
 

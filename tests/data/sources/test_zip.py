@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from fuzzing.checks import check_archive
 from kfashion_d2.data.sources import zip_index
 from kfashion_d2.data.sources.zip_index import entry_fault, read_zip_index
 from kfashion_d2.data.store.zip_handler import register_zip_handler
@@ -29,7 +30,6 @@ from kfashion_d2.data.store.zip_reader import (
     read_zip_uri,
     zip_uri,
 )
-from kfashion_d2.fuzzing.checks import check_archive
 from kfashion_d2.schema import kfashion_schema
 
 NAMES = ["모던/1.json", "a b/2.jpg", "x.txt", "folder/", "펑크/3.json"]

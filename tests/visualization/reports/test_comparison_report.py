@@ -3,8 +3,8 @@ from dataclasses import replace
 
 import pytest
 
+from benchmarks.predictions import make_predictions
 from kfashion_d2.evaluation import compare_runs
-from kfashion_d2.evaluation.synthetic import make_predictions
 from kfashion_d2.visualization import write_comparison_report
 from tests.evaluation.test_comparison import ACCURACY, make_run
 from tests.visualization.reports.browser import needs_browser, run_in_browser, sort_script

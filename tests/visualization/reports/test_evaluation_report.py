@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks.predictions import make_predictions
 from kfashion_d2.evaluation import (
     bootstrap_metrics,
     confidence_intervals,
@@ -19,7 +20,6 @@ from kfashion_d2.evaluation import (
     metrics_document,
     precision_recall,
 )
-from kfashion_d2.evaluation.synthetic import make_predictions
 from kfashion_d2.schema import Label, kfashion_schema
 from kfashion_d2.visualization import write_evaluation_report
 from kfashion_d2.visualization.reports.evaluation_charts import curve_points, pr_panel, reliability_panel

@@ -1,4 +1,4 @@
-"""The process that atheris takes over; started by :func:`kfashion_d2.fuzzing.run.fuzz`."""
+"""The process that atheris takes over; started by :func:`fuzzing.run.fuzz`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["kfashion_d2"]):
-    from kfashion_d2.fuzzing.targets import TARGETS
+    from fuzzing.targets import TARGETS
 
 
 def main(name: str, faults: str, *options: str) -> None:

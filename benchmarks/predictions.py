@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..schema import AttributeSchema, kfashion_schema
-from .predictions import Predictions, PredictionsInfo
+from kfashion_d2.evaluation.predictions import Predictions, PredictionsInfo
+from kfashion_d2.schema import AttributeSchema, kfashion_schema
 
 __all__ = ["make_predictions"]
 

@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 from tabulate import tabulate
 
-from ..data.formats.coco import export_coco
-from ..data.store.dataset import KFashionDataset
-from ..data.store.writer import select_rows, write_split
-from ..data.store.zip_handler import register_zip_handler
+from kfashion_d2.data.formats.coco import export_coco
+from kfashion_d2.data.store.dataset import KFashionDataset
+from kfashion_d2.data.store.writer import select_rows, write_split
+from kfashion_d2.data.store.zip_handler import register_zip_handler
+
 from .processes import memory_of, run_alone
 
 __all__ = ["store_table"]

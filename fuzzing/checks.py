@@ -16,15 +16,16 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-from ..data.annotation.labels import find_value
-from ..data.annotation.parser import parse_annotation, read_annotation
-from ..data.conversion.fast_parser import BatchParser
-from ..data.sources.zip_index import ZipIndexError, entry_fault, read_zip_index
-from ..data.statistics.problem_counts import count_problems
-from ..data.store.dataset import KFashionDataset
-from ..data.store.schema import RECT_FIELDS, parsed_schema, records_to_table
-from ..data.store.zip_reader import PREFIX, ZipEntryError, read_at, read_zip_uri
-from ..schema import AttributeSchema
+from kfashion_d2.data.annotation.labels import find_value
+from kfashion_d2.data.annotation.parser import parse_annotation, read_annotation
+from kfashion_d2.data.conversion.fast_parser import BatchParser
+from kfashion_d2.data.sources.zip_index import ZipIndexError, entry_fault, read_zip_index
+from kfashion_d2.data.statistics.problem_counts import count_problems
+from kfashion_d2.data.store.dataset import KFashionDataset
+from kfashion_d2.data.store.schema import RECT_FIELDS, parsed_schema, records_to_table
+from kfashion_d2.data.store.zip_reader import PREFIX, ZipEntryError, read_at, read_zip_uri
+from kfashion_d2.schema import AttributeSchema
+
 from .choices import PARTS, TABLES
 
 __all__ = [

@@ -7,7 +7,7 @@ Shapes: G garments of the validation split, L labels.
 
 from __future__ import annotations
 
-from .. import _needs_detectron2  # noqa: F401  # isort: skip
+from kfashion_d2 import _needs_detectron2  # noqa: F401  # isort: skip
 
 import contextlib
 import logging
@@ -23,10 +23,10 @@ from detectron2.structures import Boxes, BoxMode, Instances
 from detectron2.utils.env import seed_all_rng
 from torch import nn
 
-from ..data import coco_json_file
-from ..engine import Trainer
-from ..evaluation import KFashionCOCOEvaluator, match_detections
-from ..schema import AttributeSchema
+from kfashion_d2.data import coco_json_file
+from kfashion_d2.engine import Trainer
+from kfashion_d2.evaluation import KFashionCOCOEvaluator, match_detections
+from kfashion_d2.schema import AttributeSchema
 
 __all__ = ["RunArrays", "run_once"]
 

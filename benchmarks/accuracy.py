@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from ..config import get_config_file
-from ..data import convert_dataset, make_demo_data
-from ..engine import setup_config
-from ..utils.files import write_atomically
+from kfashion_d2.config import get_config_file
+from kfashion_d2.data import convert_dataset, make_demo_data
+from kfashion_d2.engine import setup_config
+from kfashion_d2.utils.files import write_atomically
+
 from .accuracy_report import write_report
 from .accuracy_run import run_once
 from .accuracy_variants import VARIANTS

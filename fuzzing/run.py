@@ -78,12 +78,13 @@ def _run(name: str, seconds: int, folder: Path, seed: int) -> Outcome:
         "timeout": _HANG,
         "artifact_prefix": f"{faults}{os.sep}{name}-",
     }
-    command = [sys.executable, "-m", "kfashion_d2.fuzzing", name, str(faults)]
+    root = Path(__file__).resolve().parents[1]  # "-m fuzzing" is found in the folder where the process starts
+    command = [sys.executable, "-m", "fuzzing", name, str(faults)]
     command += [f"-{key}={value}" for key, value in options.items()] + [str(corpus)]
     # The process ends where libFuzzer ends it, so its scratch files are removed here. In memory, where that can be.
     with tempfile.TemporaryDirectory(dir=_SHARED if os.access(_SHARED, os.W_OK) else None) as scratch:
         environment = {**os.environ, "TQDM_DISABLE": "1", "TMPDIR": scratch}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, errors="replace")
+        done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, errors="replace")
     found = sorted(path for path in set(faults.iterdir()) - before if path.suffix != ".txt")
     counts = [int(a or b) for a, b in _INPUTS.findall(done.stderr)]
     if not counts or (done.returncode and not found):

@@ -12,12 +12,13 @@ from typing import Any
 
 import orjson
 
-from ..data.conversion.convert import convert_dataset
-from ..data.conversion.fast_parser import BatchParser
-from ..data.formats.coco import export_coco
-from ..data.formats.coco_import import import_coco
-from ..data.store.dataset import KFashionDataset
-from ..schema import kfashion_schema
+from kfashion_d2.data.conversion.convert import convert_dataset
+from kfashion_d2.data.conversion.fast_parser import BatchParser
+from kfashion_d2.data.formats.coco import export_coco
+from kfashion_d2.data.formats.coco_import import import_coco
+from kfashion_d2.data.store.dataset import KFashionDataset
+from kfashion_d2.schema import kfashion_schema
+
 from .archives import base_archives, patch_archive, zip_bytes
 from .checks import check_annotation, check_archive, check_batch, check_conversion, check_split, garments_in
 from .choices import Choices, base_annotations, mutate, mutate_annotation

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from .. import _needs_detectron2  # noqa: F401  # isort: skip
+from kfashion_d2 import _needs_detectron2  # noqa: F401  # isort: skip
 
 from typing import NamedTuple
 
-from ..modeling import ROI_ATTRIBUTE_HEAD_REGISTRY, AttributeHead
+from kfashion_d2.modeling import ROI_ATTRIBUTE_HEAD_REGISTRY, AttributeHead
 
 __all__ = ["GROUPS", "VARIANTS", "Variant"]
 

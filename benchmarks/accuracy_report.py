@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 from tabulate import tabulate
 
-from ..data.statistics.label_statistics import label_counts
-from ..data.store.dataset import KFashionDataset
-from ..evaluation import BANDS, band_means, label_table
-from ..schema import AttributeSchema, kfashion_schema
+from kfashion_d2.data.statistics.label_statistics import label_counts
+from kfashion_d2.data.store.dataset import KFashionDataset
+from kfashion_d2.evaluation import BANDS, band_means, label_table
+from kfashion_d2.schema import AttributeSchema, kfashion_schema
+
 from .accuracy_plot import plot_ablation
 from .accuracy_variants import GROUPS, VARIANTS
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from ..evaluation import (
+from kfashion_d2.evaluation import (
     bootstrap_metrics,
     coco_metrics,
     detailed_metrics,
@@ -28,8 +28,9 @@ from ..evaluation import (
     write_metrics,
     write_predictions,
 )
-from ..evaluation.synthetic import make_predictions
+
 from .measure import peak_memory
+from .predictions import make_predictions
 
 __all__ = ["add_arguments", "run"]
 

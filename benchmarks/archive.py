@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from ..schema import kfashion_schema
-from ..synthetic.demo import draw_example
+from kfashion_d2.schema import kfashion_schema
+from kfashion_d2.synthetic.demo import draw_example
 
 __all__ = ["make_archive"]
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..evaluation import BANDS
+from kfashion_d2.evaluation import BANDS
+
 from .accuracy_variants import VARIANTS
 
 __all__ = ["plot_ablation"]

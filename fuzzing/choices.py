@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any, TypeVar
 
-from ..schema import kfashion_schema
-from ..synthetic.demo import draw_example
+from kfashion_d2.schema import kfashion_schema
+from kfashion_d2.synthetic.demo import draw_example
 
 __all__ = ["Choices", "base_annotations", "mutate", "mutate_annotation", "places"]
 

@@ -22,11 +22,12 @@ import numpy as np
 import orjson
 from tabulate import tabulate
 
-from ..data.conversion.convert import convert_dataset
-from ..data.sources.discovery import find_sources
-from ..data.sources.zip_index import read_zip_index
-from ..data.store.zip_reader import ZipPlace, read_at, read_zip_uri, zip_uri
-from ..utils.files import garbage_collector_off
+from kfashion_d2.data.conversion.convert import convert_dataset
+from kfashion_d2.data.sources.discovery import find_sources
+from kfashion_d2.data.sources.zip_index import read_zip_index
+from kfashion_d2.data.store.zip_reader import ZipPlace, read_at, read_zip_uri, zip_uri
+from kfashion_d2.utils.files import garbage_collector_off
+
 from .archive import make_archive
 from .processes import run_alone
 
