@@ -43,7 +43,7 @@ __getattr__, __dir__ = lazy_exports(
         "open_splits": ".statistics.analysis",
         "parse_annotation": ".annotation.parser",
         "pick_garments": ".statistics.label_columns",
-        "read_image_bytes": ".torch_dataset",
+        "read_image_bytes": ".store.zip_reader",
         "register_kfashion": ".register",
         "repeat_factors": ".sampling",
     },

@@ -23,18 +23,13 @@ from torchvision.transforms import v2
 
 from ..schema import UNKNOWN, AttributeSchema
 from .store.dataset import KFashionDataset
-from .store.zip_reader import PREFIX, ZipChangedError, read_zip_uri
+from .store.zip_reader import ZipChangedError, read_image_bytes
 
-__all__ = ["PlainDataset", "collate", "load_data", "read_image_bytes"]
+__all__ = ["PlainDataset", "collate", "load_data"]
 
 logger = logging.getLogger(__name__)
 
 MAX_TRIES = 20  # broken images in a row, before we blame the image root
-
-
-def read_image_bytes(file_name: str) -> bytes:
-    """The content of a dataset dict's `file_name`, a path or a place in a zip archive."""
-    return read_zip_uri(file_name) if file_name.startswith(PREFIX) else Path(file_name).read_bytes()
 
 
 class PlainDataset(Dataset):

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import gc
-import hashlib
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-import pyarrow as pa
-
-__all__ = ["garbage_collector_off", "new_file", "replace_folder", "store_hash", "write_atomically", "write_table"]
+__all__ = ["garbage_collector_off", "named_errors", "new_file", "replace_folder", "write_atomically"]
 
 
 @contextmanager
@@ -43,8 +40,8 @@ def new_file(path: str | Path) -> Iterator[IO[bytes]]:
 
 
 @contextmanager
-def _named(path: Path) -> Iterator[None]:
-    """A write that fails does not say by itself which file it was for."""
+def named_errors(path: Path) -> Iterator[None]:
+    """Errors of a write name the file that it was for, which they do not always do by themselves."""
     try:
         yield
     except OSError as error:
@@ -55,25 +52,9 @@ def _named(path: Path) -> Iterator[None]:
 
 def write_atomically(path: Path, data: bytes) -> None:
     temporary = path.with_name(f".{path.name}.tmp")
-    with _named(path):
+    with named_errors(path):
         temporary.write_bytes(data)
     os.replace(temporary, path)
-
-
-def write_table(path: Path, table: pa.Table) -> str:
-    """An Arrow file of one record batch. Returns its SHA-256."""
-    batches = table.combine_chunks().to_batches() or [pa.RecordBatch.from_pylist([], schema=table.schema)]
-    temporary = path.with_name(f".{path.name}.tmp")
-    with _named(path), pa.OSFile(str(temporary), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
-        writer.write_batch(batches[0])
-    digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
-    os.replace(temporary, path)
-    return digest
-
-
-def store_hash(shard_hashes: Iterable[str]) -> str:
-    """Of a split, from what :func:`write_table` returned for its shards."""
-    return hashlib.sha256("".join(shard_hashes).encode()).hexdigest()
 
 
 def replace_folder(new: Path, old: Path) -> None:

@@ -21,11 +21,12 @@ from typing import Any
 from tqdm import tqdm
 
 from ...schema import AttributeSchema, kfashion_schema
-from ...utils.files import garbage_collector_off, replace_folder, store_hash, write_atomically
+from ...utils.files import garbage_collector_off, replace_folder, write_atomically
 from ...utils.workers import map_in_order
 from ..annotation.parser import Problem
 from ..sources.discovery import Note, SourceIndex, find_sources
 from ..store.schema import FORMAT
+from ..store.writer import store_hash
 from .duplicates import RefusedError, SharedIds, drop_duplicates
 from .earlier_splits import earlier_splits, problems_of
 from .shard import Job, ShardConverter, ShardResult, problem_line

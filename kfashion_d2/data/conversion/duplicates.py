@@ -13,10 +13,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...utils.arrays import equals_neighbour, runs
-from ...utils.files import write_atomically, write_table
+from ...utils.files import write_atomically
 from ..annotation.parser import Problem
 from ..sources.discovery import Note
 from ..store.schema import FILE_FIELDS
+from ..store.writer import write_table
 from .shard import ShardConverter, ShardResult, problem_line
 
 __all__ = ["RefusedError", "SharedIds", "drop_duplicates", "equal_rows"]

@@ -18,13 +18,15 @@ import orjson
 import pyarrow as pa
 
 from ...schema import AttributeSchema
-from ...utils.files import garbage_collector_off, write_atomically, write_table
+from ...utils.files import garbage_collector_off, write_atomically
 from ..annotation.no_break_space import find_no_break_spaces
 from ..annotation.parser import Problem, read_annotation
 from ..sources.discovery import Archive
-from ..sources.file_table import NO_ID, Places, escaped, stem_id, stem_of
+from ..sources.file_table import Places
+from ..sources.paths import NO_ID, escaped, stem_id, stem_of
 from ..sources.reader import SourceReader, UnreadableError, file_stamp
 from ..store.schema import FILE_FIELDS, FORMAT, arrow_schema
+from ..store.writer import write_table
 from .fast_parser import BatchParser
 from .rows import ImageRow, merge_rows, record_row, resolve_rows, rows_to_table
 

@@ -19,8 +19,7 @@ import orjson
 
 from ...utils.files import new_file
 from ..store.dataset import KFashionDataset
-from ..store.zip_reader import PREFIX
-from ..torch_dataset import read_image_bytes
+from ..store.zip_reader import PREFIX, read_image_bytes
 from .common import attributes_in_words, iter_images, require_classes
 
 __all__ = ["export_fiftyone"]

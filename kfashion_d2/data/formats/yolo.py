@@ -13,7 +13,7 @@ from pathlib import Path
 import yaml
 
 from ..store.dataset import KFashionDataset
-from ..torch_dataset import read_image_bytes
+from ..store.zip_reader import read_image_bytes
 from .common import iter_images, require_classes
 
 __all__ = ["export_yolo"]

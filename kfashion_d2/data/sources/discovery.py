@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...schema import normalize_text
-from .file_table import Folder, PlaceBuilder, PlaceColumns, escaped, text_column
+from .file_table import Folder, PlaceBuilder, PlaceColumns
 from .image_join import join_images
-from .paths import split_paths
+from .paths import escaped, split_paths, text_column
 from .zip_index import ENCRYPTED, ZipEntry, ZipIndexError, entry_fault, may_be_faulty, read_zip_chunks
 
 __all__ = ["Archive", "Note", "SourceIndex", "find_sources"]

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...utils.arrays import equals_neighbour
-from .file_table import PlaceColumns, stem_ids
-from .paths import composed
+from .file_table import PlaceColumns
+from .paths import composed, stem_ids
 
 __all__ = ["join_images"]
 

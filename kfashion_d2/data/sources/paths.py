@@ -9,7 +9,20 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-__all__ = ["PathParts", "composed", "cut_texts", "split_paths"]
+__all__ = [
+    "NO_ID",
+    "PathParts",
+    "composed",
+    "cut_texts",
+    "escaped",
+    "split_paths",
+    "stem_id",
+    "stem_ids",
+    "stem_of",
+    "text_column",
+]
+
+NO_ID = np.iinfo(np.int64).max  # where an image id is expected and the name is none
 
 
 class PathParts(NamedTuple):
@@ -89,3 +102,40 @@ def _last(content: np.ndarray, byte: int, starts: np.ndarray, ends: np.ndarray) 
     places = np.concatenate([[-1], np.flatnonzero(content == byte)])
     found = places[np.searchsorted(places, ends) - 1]
     return np.where(found < starts, -1, found)
+
+
+def escaped(text: str) -> str:
+    """What is not Unicode in it, as in names of files and broken JSON, written as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def text_column(texts: list[str]) -> tuple[pa.LargeStringArray, list[int]]:
+    """The texts, and the places of those that are not Unicode, as names of files can be: written with escapes."""
+    try:
+        return pa.array(texts, pa.large_string()), []
+    except UnicodeEncodeError:
+        written = list(map(escaped, texts))
+        changed = [i for i, pair in enumerate(zip(texts, written, strict=True)) if pair[0] != pair[1]]
+        return pa.array(written, pa.large_string()), changed
+
+
+def stem_of(path: str) -> str:
+    """The file's name without its ending, in Unicode's composed form."""
+    name = path[path.rfind("/") + 1 :]
+    stem = name[: name.rfind(".")] if "." in name else name
+    return stem if stem.isascii() else unicodedata.normalize("NFC", stem)
+
+
+def stem_id(stem: str) -> int:
+    """The stem as an image id, or NO_ID."""
+    return int(stem) if stem.isdecimal() and len(stem) < 19 else NO_ID
+
+
+def stem_ids(stems: pa.LargeStringArray) -> np.ndarray:
+    """:func:`stem_id` of each, int64 (N,)."""
+    is_usual = pc.match_substring_regex(stems, "^[0-9]{1,18}$")
+    ids = pc.if_else(is_usual, stems, str(NO_ID)).cast(pa.int64()).to_numpy().copy()
+    # Digits of other scripts are digits too; of ASCII there are no others.
+    for place in np.flatnonzero(~pc.string_is_ascii(stems).to_numpy(zero_copy_only=False)).tolist():
+        ids[place] = stem_id(stems[place].as_py())
+    return ids

@@ -17,20 +17,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from tqdm import tqdm
 
 from ...utils.workers import worker_pool
+from ..statistics.problem_counts import look_names
 from ..store.dataset import KFashionDataset
-from ..store.zip_reader import ZipChangedError
-from ..torch_dataset import read_image_bytes
+from ..store.zip_reader import ZipChangedError, read_image_bytes
 
-__all__ = ["KINDS", "Links", "connected_groups", "find_links", "look_names", "near_pairs"]
+__all__ = ["KINDS", "Links", "connected_groups", "find_links", "near_pairs"]
 
 logger = logging.getLogger(__name__)
 
 KINDS = ("same id", "same look", "same content", "nearly the same")
-LOOK = r"^(?P<look>.+_[0-9]{3})_[0-9]{2}\.[A-Za-z]+$"  # PREFIX_NNN_MM.jpg: NNN is the look
 CONTENT_COLUMN = "content_hash"  # where a store knows its images' content, no file is read
 TAIL = 4096  # bytes
 
@@ -120,11 +118,6 @@ def _codes(texts: pa.Array) -> np.ndarray:
 def _look_codes(datasets: Sequence[KFashionDataset]) -> np.ndarray:
     names = [batch.column("original_file_name") for batch in _batches(datasets)]
     return _codes(look_names(pa.chunked_array(names, pa.string())))
-
-
-def look_names(names: pa.ChunkedArray) -> pa.Array:
-    """`PREFIX_NNN` of each original file name; null where it has another form."""
-    return pc.struct_field(pc.extract_regex(names.combine_chunks(), LOOK), "look")
 
 
 def near_pairs(hashes: np.ndarray, max_distance: int) -> tuple[np.ndarray, np.ndarray]:

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from ...schema import CATEGORY_GROUP
 from ...utils.files import new_file
-from ..statistics import label_statistics as statistics
+from ..statistics import label_statistics
 from ..store.dataset import KFashionDataset
 from ..store.writer import select_rows, write_split
 from .grouping import KINDS, connected_groups, find_links
@@ -178,7 +178,7 @@ def image_labels(datasets: Sequence[KFashionDataset]) -> tuple[np.ndarray, np.nd
     schema = datasets[0].schema
     names = [*(name for name in schema.group_names if name != CATEGORY_GROUP), "style", CATEGORY_GROUP]
     starts = np.cumsum([0, *(len(dataset) for dataset in datasets)])
-    found = [statistics.image_labels(dataset, names) for dataset in datasets]
+    found = [label_statistics.image_labels(dataset, names) for dataset in datasets]
     rows = np.concatenate([own + start for (own, _), start in zip(found, starts, strict=False)])
     labels = np.concatenate([labels for _, labels in found])
     order = np.lexsort((labels, rows))

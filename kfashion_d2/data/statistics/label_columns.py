@@ -7,12 +7,12 @@ Shapes: G garments, C columns: the categories, the groups' labels in the schema'
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from ...schema import CATEGORY_GROUP, AttributeSchema, Label
 from ..store.dataset import KFashionDataset
+from ..store.shard import StoreShard
 from .label_statistics import garment_labels, has_file
 
 __all__ = ["STYLE_GROUP", "LabelColumns", "pick_garments"]
@@ -49,7 +49,7 @@ class LabelColumns:
         start = self._starts[self.group_names.index(group)]
         return slice(start, start + sum(name == group for name, _ in self.labels))
 
-    def read(self, shard: Any) -> tuple[np.ndarray, np.ndarray]:
+    def read(self, shard: StoreShard) -> tuple[np.ndarray, np.ndarray]:
         """
         Returns:
             bool (G, C): which labels a garment has; bool (G, Q): of which groups they are known. The style is the

@@ -13,11 +13,12 @@ import numpy as np
 
 from ...schema import CATEGORY_GROUP, UNKNOWN, AttributeSchema
 from ..store.dataset import KFashionDataset
+from ..store.shard import StoreShard
 
 __all__ = ["class_ids", "garment_labels", "has_file", "image_labels", "label_counts", "style_counts"]
 
 
-def class_ids(dataset: KFashionDataset, shard: Any) -> np.ndarray:
+def class_ids(dataset: KFashionDataset, shard: StoreShard) -> np.ndarray:
     """int64 (G,): the class of each garment of a shard in the dataset's class mode, -1 unknown."""
     parts, categories = (np.asarray(column, dtype=np.int64) for column in (shard.part, shard.category))
     if dataset.classes == "part":
@@ -27,7 +28,7 @@ def class_ids(dataset: KFashionDataset, shard: Any) -> np.ndarray:
     return categories
 
 
-def garment_labels(shard: Any, name: str, num_garments: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def garment_labels(shard: StoreShard, name: str, num_garments: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """
     A group of a shard.
 
@@ -49,7 +50,7 @@ def garment_labels(shard: Any, name: str, num_garments: int) -> tuple[np.ndarray
     return known, garments[kept], values[kept].astype(np.int64)
 
 
-def has_file(shard: Any) -> np.ndarray:
+def has_file(shard: StoreShard) -> np.ndarray:
     """bool (N,): which images of a shard have a file, not labels alone."""
     return np.diff(np.asarray(shard.texts["file_name"].offsets)[: len(shard.offsets)]) > 0
 

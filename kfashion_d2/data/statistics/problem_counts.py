@@ -13,11 +13,11 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..splits.grouping import look_names
 from ..store.dataset import KFashionDataset
 
-__all__ = ["count_problems", "count_read", "count_shared_names"]
+__all__ = ["count_problems", "count_read", "count_shared_names", "look_names"]
 
+LOOK = r"^(?P<look>.+_[0-9]{3})_[0-9]{2}\.[A-Za-z]+$"  # PREFIX_NNN_MM.jpg: NNN is the look
 NUM_EXAMPLES, NUM_VALUES = 5, 20
 MOST_VALUES = 100_000  # different ones of a reason that are counted: what is free text must not fill the memory
 MOST_CHARACTERS = 80  # of a value
@@ -102,6 +102,11 @@ def _counted(texts: pa.Array | pa.ChunkedArray) -> tuple[pa.Array, np.ndarray]:
     """The different texts, without null and empty ones, and how often each stands there."""
     counted = texts.filter(pc.fill_null(pc.not_equal(texts, ""), False)).value_counts()
     return counted.field("values"), counted.field("counts").to_numpy()
+
+
+def look_names(names: pa.ChunkedArray) -> pa.Array:
+    """`PREFIX_NNN` of each original file name; null where it has another form."""
+    return pc.struct_field(pc.extract_regex(names.combine_chunks(), LOOK), "look")
 
 
 def count_shared_names(splits: Mapping[str, KFashionDataset]) -> dict[str, Any]:

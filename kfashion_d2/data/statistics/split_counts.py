@@ -7,11 +7,11 @@ Shapes: P parts, S styles, G garments, C label columns, Q groups of them (see la
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
 
 import numpy as np
 
 from ...schema import AttributeSchema
+from ..store.shard import StoreShard
 from .cooccurrence import Cooccurrence
 from .label_columns import LabelColumns
 from .label_statistics import has_file
@@ -78,7 +78,7 @@ class SplitCounts:
         for name, pieces in other.garments.items():
             self.garments[name] += pieces
 
-    def add_shard(self, shard: Any) -> None:
+    def add_shard(self, shard: StoreShard) -> None:
         counts = np.diff(shard.offsets)
         images = np.repeat(np.arange(len(counts)), counts)
         parts = np.asarray(shard.part).astype(np.int64)
@@ -86,7 +86,7 @@ class SplitCounts:
         self._add_labels(shard, images, parts, len(counts))
         self._add_geometry(shard, images, parts)
 
-    def _add_images(self, shard: Any, counts: np.ndarray, images: np.ndarray, parts: np.ndarray) -> None:
+    def _add_images(self, shard: StoreShard, counts: np.ndarray, images: np.ndarray, parts: np.ndarray) -> None:
         values, numbers = np.unique(counts, return_counts=True)
         self.per_image.update(dict(zip(values.tolist(), numbers.tolist(), strict=True)))
         present = np.zeros((len(counts), self.num_parts), dtype=bool)
@@ -100,7 +100,7 @@ class SplitCounts:
         self.sizes.update(dict(zip(map(tuple, sizes.tolist()), numbers.tolist(), strict=True)))
         self.without_image += int((~has_file(shard)).sum())
 
-    def _add_labels(self, shard: Any, images: np.ndarray, parts: np.ndarray, num_images: int) -> None:
+    def _add_labels(self, shard: StoreShard, images: np.ndarray, parts: np.ndarray, num_images: int) -> None:
         labels, known = self.columns.read(shard)
         groups = self.columns.groups
         named = labels & ~self.columns.none
@@ -120,7 +120,7 @@ class SplitCounts:
             worn, np.stack([worn[:, self.category_parts == p].any(axis=1) for p in range(self.num_parts)], 1)
         )
 
-    def _add_geometry(self, shard: Any, images: np.ndarray, parts: np.ndarray) -> None:
+    def _add_geometry(self, shard: StoreShard, images: np.ndarray, parts: np.ndarray) -> None:
         boxes = np.asarray(shard.boxes.values).reshape(-1, 4)
         width, height = boxes[:, 2], boxes[:, 3]
         picture = (shard.images["width"].astype(np.float64) * shard.images["height"])[images]
@@ -140,7 +140,7 @@ class SplitCounts:
             self.garments[name].append(column.astype(np.float32))
 
 
-def polygon_areas(shard: Any) -> tuple[np.ndarray, np.ndarray]:
+def polygon_areas(shard: StoreShard) -> tuple[np.ndarray, np.ndarray]:
     """Vertices, int64 (G,), 0 where there is no sound polygon; and area, float64 (G,)."""
     offsets = np.asarray(shard.polygons.offsets).astype(np.int64) // 2
     points = np.asarray(shard.polygons.values).reshape(-1, 2)

@@ -4,6 +4,8 @@ from ...utils.lazy import lazy_exports
 
 __all__ = [
     "KFashionDataset",
+    "StoreShard",
+    "read_image_bytes",
     "register_zip_handler",
     "write_split",
 ]
@@ -12,6 +14,8 @@ __getattr__, __dir__ = lazy_exports(
     __name__,
     {
         "KFashionDataset": ".dataset",
+        "StoreShard": ".shard",
+        "read_image_bytes": ".zip_reader",
         "register_zip_handler": ".zip_handler",
         "write_split": ".writer",
     },

@@ -16,20 +16,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from torch.utils.data import Dataset
 
 from ...schema import CATEGORY_GROUP, UNKNOWN, AttributeSchema, kfashion_schema
-from .schema import FILE_FIELDS, FORMAT, IMAGE_FIELDS, NOT_APPLICABLE, RECT_FIELDS
+from .schema import FORMAT, NOT_APPLICABLE
+from .shard import StoreShard
 from .zip_handler import register_zip_handler
 from .zip_reader import PREFIX
 
 __all__ = ["KFashionDataset", "read_meta"]
 
 _NOT_APPLICABLE_LIST = [NOT_APPLICABLE]
-_NUMBERS = ("image_id", "height", "width", "style", "sub_style", "zip")
-_TEXTS = ("file_name", "label_file", "original_file_name", "created")
-_PLACE = ("zip_offset", "zip_compressed_size", "zip_entry_size", "zip_method")
 
 
 def read_meta(split_dir: str | Path, schema: AttributeSchema) -> dict[str, Any]:
@@ -56,89 +53,6 @@ def read_meta(split_dir: str | Path, schema: AttributeSchema) -> dict[str, Any]:
             "with (DATASETS.KFASHION.SCHEMA)"
         )
     return meta
-
-
-def _numbers(array: pa.Array) -> np.ndarray:
-    """A view of a column of numbers without nulls. (Arrow's own way loads pandas, where there is one, at first use.)"""
-    _, buffer = array.buffers()
-    dtype = np.dtype({"double": "float64", "float": "float32"}.get(str(array.type), str(array.type)))
-    if buffer is None:
-        return np.empty(0, dtype=dtype)
-    return np.frombuffer(buffer, dtype=dtype, count=len(array), offset=array.offset * dtype.itemsize)
-
-
-def _list_offsets(array: pa.ListArray | pa.StringArray) -> np.ndarray:
-    """int32 (rows + 1,)"""
-    offsets = array.buffers()[1]
-    if offsets is None:
-        return np.zeros(1, dtype=np.int32)
-    return np.frombuffer(offsets, dtype=np.int32, count=len(array) + 1, offset=4 * array.offset)
-
-
-class _Lists:
-    """A list column: row i is `values[offsets[i] : offsets[i + 1]]`."""
-
-    __slots__ = ("offsets", "values")
-
-    def __init__(self, array: pa.ListArray):
-        # A memoryview's items are Python numbers already, at half the cost of NumPy's.
-        self.offsets = memoryview(_list_offsets(array))
-        self.values = memoryview(_numbers(array.values))
-
-
-class _Texts:
-    """A string column: row i is `data[offsets[i] : offsets[i + 1]]`, UTF-8."""
-
-    __slots__ = ("data", "offsets")
-
-    def __init__(self, array: pa.StringArray):
-        self.offsets = memoryview(_list_offsets(array))
-        self.data = memoryview(array.buffers()[2] or b"")
-
-
-class _Shard:
-    """The columns of one Arrow file, mapped on first use."""
-
-    def __init__(self, path: Path, schema: AttributeSchema):
-        with pa.memory_map(str(path)) as source:
-            self.batch = batch = pa.ipc.open_file(source).get_batch(0)
-        fields = {**IMAGE_FIELDS, **FILE_FIELDS}
-        self.images = {name: _numbers(batch.column(name)) for name, kind in fields.items() if kind != pa.string()}
-        self.texts = {name: _Texts(batch.column(name)) for name, kind in fields.items() if kind == pa.string()}
-        # All lists of garments have the same offsets: those of one column serve for all.
-        self.offsets = _list_offsets(batch.column("part"))
-        self.part, self.index, self.category = (
-            memoryview(_numbers(batch.column(name).values)) for name in ("part", "index", "category")
-        )
-        self.boxes = _Lists(batch.column("bbox").values)
-        self.polygons = _Lists(batch.column("polygon").values)
-        self.single: list[tuple[str, memoryview]] = []
-        self.multi: list[tuple[str, _Lists]] = []
-        for group in schema.groups:
-            values = batch.column(f"attribute/{group.name}").values
-            if group.is_single:
-                self.single.append((group.name, memoryview(_numbers(values))))
-            else:
-                self.multi.append((group.name, _Lists(values)))
-        # By garment, for statistics; see store_schema.py.
-        self.rects = {name: _numbers(batch.column(name).values) for name in RECT_FIELDS}
-        # What a dict is made of, in one tuple each: unpacking it costs less than an attribute for every column.
-        self.image_views = (
-            memoryview(self.offsets),
-            *(memoryview(self.images[name]) for name in _NUMBERS),
-            *(view for name in _TEXTS for view in (self.texts[name].offsets, self.texts[name].data)),
-        )
-        self.place_views = tuple(memoryview(self.images[name]) for name in _PLACE)
-        self.garment_views = (
-            self.part,
-            self.index,
-            self.category,
-            self.boxes.values,
-            self.polygons.offsets,
-            self.polygons.values,
-            self.single,
-            [(name, lists.offsets, lists.values) for name, lists in self.multi],
-        )
 
 
 class KFashionDataset(Dataset):
@@ -187,7 +101,7 @@ class KFashionDataset(Dataset):
             register_zip_handler()
         self._part_names = [part.name for part in base.parts.labels]
         self._ends = np.cumsum(self.meta["rows"]).tolist()
-        self._shards: list[_Shard | None] = [None] * len(self._ends)
+        self._shards: list[StoreShard | None] = [None] * len(self._ends)
 
     def __getstate__(self) -> dict[str, Any]:
         lazy = {"image_ids", "num_garments", "_id_order"}
@@ -203,13 +117,13 @@ class KFashionDataset(Dataset):
     def __len__(self) -> int:
         return self._ends[-1] if self._ends else 0
 
-    def _shard(self, number: int) -> _Shard:
+    def _shard(self, number: int) -> StoreShard:
         shard = self._shards[number]
         if shard is None:
-            shard = self._shards[number] = _Shard(self.split_dir / f"shard-{number:05d}.arrow", self._base_schema)
+            shard = self._shards[number] = StoreShard(self.split_dir / f"shard-{number:05d}.arrow", self._base_schema)
         return shard
 
-    def shards(self) -> Iterator[_Shard]:
+    def shards(self) -> Iterator[StoreShard]:
         """The columns of every file, in order: for statistics over all garments without a dict."""
         return map(self._shard, range(len(self._ends)))
 
@@ -280,7 +194,7 @@ class KFashionDataset(Dataset):
             "annotations": annos,
         }
 
-    def _file_name(self, shard: _Shard, row: int, name: str, number: int) -> str:
+    def _file_name(self, shard: StoreShard, row: int, name: str, number: int) -> str:
         if not name:
             return ""
         if number < 0:
@@ -290,7 +204,7 @@ class KFashionDataset(Dataset):
         place = f"{offsets[row]}-{compressed_sizes[row]}-{sizes[row]}-{methods[row]}"
         return f"{PREFIX}{place}{self._zip_tails[number]}{name}"
 
-    def _annotation(self, shard: _Shard, garment: int) -> dict[str, Any]:
+    def _annotation(self, shard: StoreShard, garment: int) -> dict[str, Any]:
         parts, places, categories, boxes, polygon_at, polygons, single, multi = shard.garment_views
         part_id = parts[garment]
         category = class_id = categories[garment]

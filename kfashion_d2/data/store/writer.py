@@ -2,24 +2,43 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ...utils.files import replace_folder, store_hash, write_table
-from .dataset import KFashionDataset
+from ...utils.files import named_errors, replace_folder
 from .schema import FORMAT
 
-__all__ = ["select_rows", "write_split"]
+if TYPE_CHECKING:  # with it comes torch, which a conversion does without
+    from .dataset import KFashionDataset
+
+__all__ = ["select_rows", "store_hash", "write_split", "write_table"]
 
 ROWS = 4096  # images a shard
+
+
+def write_table(path: Path, table: pa.Table) -> str:
+    """An Arrow file of one record batch. Returns its SHA-256."""
+    batches = table.combine_chunks().to_batches() or [pa.RecordBatch.from_pylist([], schema=table.schema)]
+    temporary = path.with_name(f".{path.name}.tmp")
+    with named_errors(path), pa.OSFile(str(temporary), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_batch(batches[0])
+    digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
+    os.replace(temporary, path)
+    return digest
+
+
+def store_hash(shard_hashes: Iterable[str]) -> str:
+    """Of a split, from what :func:`write_table` returned for its shards."""
+    return hashlib.sha256("".join(shard_hashes).encode()).hexdigest()
 
 
 def select_rows(datasets: Iterable[KFashionDataset], keep: np.ndarray) -> Iterator[pa.Table]:

@@ -6,9 +6,19 @@ import os
 import struct
 import zlib
 from functools import lru_cache
+from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["PREFIX", "ZipChangedError", "ZipEntryError", "ZipPlace", "parse_zip_uri", "read_zip_uri", "zip_uri"]
+__all__ = [
+    "PREFIX",
+    "ZipChangedError",
+    "ZipEntryError",
+    "ZipPlace",
+    "parse_zip_uri",
+    "read_image_bytes",
+    "read_zip_uri",
+    "zip_uri",
+]
 
 PREFIX = "kfashion-zip://"
 _LOCAL = struct.Struct("<4s22x2H")
@@ -138,3 +148,8 @@ def read_zip_uri(uri: str) -> bytes:
     """The content of what :func:`zip_uri` names; raises as :func:`parse_zip_uri` and :func:`read_entry` say."""
     path, _, place = parse_zip_uri(uri)
     return read_entry(path, place)
+
+
+def read_image_bytes(file_name: str) -> bytes:
+    """The content of a dataset dict's `file_name`, a path or a place in a zip archive."""
+    return read_zip_uri(file_name) if file_name.startswith(PREFIX) else Path(file_name).read_bytes()

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kfashion_d2.data.sources.file_table import NO_ID, Folder, PlaceBuilder, stem_id, stem_ids, stem_of, text_column
-from kfashion_d2.data.sources.paths import split_paths
+from kfashion_d2.data.sources.file_table import Folder, PlaceBuilder
+from kfashion_d2.data.sources.paths import NO_ID, split_paths, stem_id, stem_ids, stem_of, text_column
 
 FOLDER = Folder("train", "모던", True)
 COMPOSED = "하"

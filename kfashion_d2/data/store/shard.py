@@ -1,0 +1,100 @@
+"""One Arrow file of a split: its columns as views, from which a row is read without building an Arrow scalar."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from ...schema import AttributeSchema
+from .schema import FILE_FIELDS, IMAGE_FIELDS, RECT_FIELDS
+
+__all__ = ["StoreShard"]
+
+_NUMBERS = ("image_id", "height", "width", "style", "sub_style", "zip")
+_TEXTS = ("file_name", "label_file", "original_file_name", "created")
+_PLACE = ("zip_offset", "zip_compressed_size", "zip_entry_size", "zip_method")
+
+
+def _numbers(array: pa.Array) -> np.ndarray:
+    """A view of a column of numbers without nulls. (Arrow's own way loads pandas, where there is one, at first use.)"""
+    _, buffer = array.buffers()
+    dtype = np.dtype({"double": "float64", "float": "float32"}.get(str(array.type), str(array.type)))
+    if buffer is None:
+        return np.empty(0, dtype=dtype)
+    return np.frombuffer(buffer, dtype=dtype, count=len(array), offset=array.offset * dtype.itemsize)
+
+
+def _list_offsets(array: pa.ListArray | pa.StringArray) -> np.ndarray:
+    """int32 (rows + 1,)"""
+    offsets = array.buffers()[1]
+    if offsets is None:
+        return np.zeros(1, dtype=np.int32)
+    return np.frombuffer(offsets, dtype=np.int32, count=len(array) + 1, offset=4 * array.offset)
+
+
+class _Lists:
+    """A list column: row i is `values[offsets[i] : offsets[i + 1]]`."""
+
+    __slots__ = ("offsets", "values")
+
+    def __init__(self, array: pa.ListArray):
+        # A memoryview's items are Python numbers already, at half the cost of NumPy's.
+        self.offsets = memoryview(_list_offsets(array))
+        self.values = memoryview(_numbers(array.values))
+
+
+class _Texts:
+    """A string column: row i is `data[offsets[i] : offsets[i + 1]]`, UTF-8."""
+
+    __slots__ = ("data", "offsets")
+
+    def __init__(self, array: pa.StringArray):
+        self.offsets = memoryview(_list_offsets(array))
+        self.data = memoryview(array.buffers()[2] or b"")
+
+
+class StoreShard:
+    """The columns of one Arrow file, mapped on first use."""
+
+    def __init__(self, path: Path, schema: AttributeSchema):
+        with pa.memory_map(str(path)) as source:
+            self.batch = batch = pa.ipc.open_file(source).get_batch(0)
+        fields = {**IMAGE_FIELDS, **FILE_FIELDS}
+        self.images = {name: _numbers(batch.column(name)) for name, kind in fields.items() if kind != pa.string()}
+        self.texts = {name: _Texts(batch.column(name)) for name, kind in fields.items() if kind == pa.string()}
+        # All lists of garments have the same offsets: those of one column serve for all.
+        self.offsets = _list_offsets(batch.column("part"))
+        self.part, self.index, self.category = (
+            memoryview(_numbers(batch.column(name).values)) for name in ("part", "index", "category")
+        )
+        self.boxes = _Lists(batch.column("bbox").values)
+        self.polygons = _Lists(batch.column("polygon").values)
+        self.single: list[tuple[str, memoryview]] = []
+        self.multi: list[tuple[str, _Lists]] = []
+        for group in schema.groups:
+            values = batch.column(f"attribute/{group.name}").values
+            if group.is_single:
+                self.single.append((group.name, memoryview(_numbers(values))))
+            else:
+                self.multi.append((group.name, _Lists(values)))
+        # By garment, for statistics; see schema.py.
+        self.rects = {name: _numbers(batch.column(name).values) for name in RECT_FIELDS}
+        # What a dict is made of, in one tuple each: unpacking it costs less than an attribute for every column.
+        self.image_views = (
+            memoryview(self.offsets),
+            *(memoryview(self.images[name]) for name in _NUMBERS),
+            *(view for name in _TEXTS for view in (self.texts[name].offsets, self.texts[name].data)),
+        )
+        self.place_views = tuple(memoryview(self.images[name]) for name in _PLACE)
+        self.garment_views = (
+            self.part,
+            self.index,
+            self.category,
+            self.boxes.values,
+            self.polygons.offsets,
+            self.polygons.values,
+            self.single,
+            [(name, lists.offsets, lists.values) for name, lists in self.multi],
+        )
