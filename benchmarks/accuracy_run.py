@@ -7,8 +7,6 @@ Shapes: G garments of the validation split, L labels.
 
 from __future__ import annotations
 
-from kfashion_d2 import _needs_detectron2  # noqa: F401  # isort: skip
-
 import contextlib
 import logging
 import time
@@ -27,6 +25,8 @@ from kfashion_d2.data import coco_json_file
 from kfashion_d2.engine import Trainer
 from kfashion_d2.evaluation import KFashionCOCOEvaluator, match_detections
 from kfashion_d2.schema import AttributeSchema
+
+from .accuracy_head import register_head
 
 __all__ = ["RunArrays", "run_once"]
 
@@ -89,6 +89,7 @@ def run_once(cfg: Any, seed: int, log_file: Path) -> tuple[RunArrays, dict[str, 
         The arrays; and "bbox" (COCO's metrics), "cpu_seconds" and "wall_seconds" (medians of an iteration),
         "test_cpu_seconds" (of an image, detections alone) and "parameters".
     """
+    register_head()
     log_file.parent.mkdir(parents=True, exist_ok=True)
     cfg = cfg.clone()
     cfg.SEED, cfg.OUTPUT_DIR = seed, str(log_file.parent / log_file.stem)

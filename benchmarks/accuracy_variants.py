@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from kfashion_d2 import _needs_detectron2  # noqa: F401  # isort: skip
-
 from typing import NamedTuple
-
-from kfashion_d2.modeling import ROI_ATTRIBUTE_HEAD_REGISTRY, AttributeHead
 
 __all__ = ["GROUPS", "VARIANTS", "Variant"]
 
@@ -17,13 +13,6 @@ _KCOORD, _OURS = "quick/kcoord_attribute_rcnn_tiny.yaml", "quick/attribute_rcnn_
 # The setting of K-COORD's recipe, for every row.
 _SETTING = {"DATASETS.KFASHION.CLASSES": "category_or_part", "MODEL.ROI_HEADS.NUM_CLASSES": 25}
 _HEAD = "MODEL.ROI_ATTRIBUTE_HEAD."
-
-
-@ROI_ATTRIBUTE_HEAD_REGISTRY.register()
-class AllProposalsAttributeHead(AttributeHead):
-    """A step of the table: trained on the background too, with the labels of the garment nearest to it."""
-
-    trains_on_background = True
 
 
 class Variant(NamedTuple):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from . import _needs_detectron2  # noqa: F401  # isort: skip
-
 import importlib.util
 import json
 import logging
@@ -21,14 +19,13 @@ from detectron2.export import TracingAdapter
 from torch import Tensor, nn
 
 from . import __version__
-from .exported import FORMAT, OUTPUTS, ExportedModel
+from .exported import FORMAT, FORMATS, OUTPUTS, ExportedModel
 from .predictor import KFashionPredictor
 
 __all__ = ["FORMATS", "ExportRun", "export_model"]
 
 logger = logging.getLogger(__name__)
 
-FORMATS = ("torchscript", "onnx")
 SUFFIXES = {"torchscript": ".ts", "onnx": ".onnx"}
 OPSET = 16  # the first whose RoiAlign knows half pixels: with an earlier one every box is a little off, in silence
 TOLERANCE = {"boxes": 0.05}  # pixels; 0.003 of all else. What is wrong is off by far more

@@ -15,9 +15,10 @@ from PIL import Image, ImageOps
 from .schema import AttributeSchema, kfashion_schema
 from .visualization.drawing.garment import Garment, plain_labels
 
-__all__ = ["FORMAT", "OUTPUTS", "ExportedModel"]
+__all__ = ["FORMAT", "FORMATS", "OUTPUTS", "ExportedModel"]
 
 FORMAT = 1
+FORMATS = ("torchscript", "onnx")
 OUTPUTS = ("boxes", "scores", "classes", "attributes")
 
 

@@ -2,7 +2,7 @@
 
 from ..utils.lazy import lazy_exports
 
-__all__ = ["Trainer", "calibrate", "predict_dataset", "register_from_config", "setup_config"]
+__all__ = ["Trainer", "calibrate", "predict_dataset", "register_from_config", "setup_config", "setup_loggers"]
 
 __getattr__, __dir__ = lazy_exports(
     __name__,
@@ -12,5 +12,6 @@ __getattr__, __dir__ = lazy_exports(
         "predict_dataset": ".evaluation",
         "register_from_config": ".setup",
         "setup_config": ".setup",
+        "setup_loggers": ".loggers",
     },
 )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from .. import _needs_detectron2  # noqa: F401  # isort: skip
-
 from collections.abc import Mapping, Sequence
 
 from detectron2.data import get_detection_dataset_dicts

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from .. import _needs_detectron2  # noqa: F401  # isort: skip
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from .. import _needs_detectron2  # noqa: F401  # isort: skip
-
 import itertools
 import logging
 import os

@@ -6,8 +6,6 @@ Shapes: N images, R RoIs of all images together, L labels of all groups together
 
 from __future__ import annotations
 
-from .. import _needs_detectron2  # noqa: F401  # isort: skip
-
 import math
 from collections.abc import Sequence
 

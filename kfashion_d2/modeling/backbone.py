@@ -6,8 +6,6 @@ Detectron2's ResNet-18 builder insists on a 64-channel stem; nothing else is new
 
 from __future__ import annotations
 
-from .. import _needs_detectron2  # noqa: F401  # isort: skip
-
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import BACKBONE_REGISTRY, FPN
 from detectron2.modeling.backbone.fpn import LastLevelMaxPool

@@ -6,8 +6,6 @@ Shapes: R RoIs of all images together, L labels of the schema, M outputs: for ev
 
 from __future__ import annotations
 
-from .. import _needs_detectron2  # noqa: F401  # isort: skip
-
 import torch
 from detectron2.structures import Instances
 from torch import Tensor, nn

@@ -7,8 +7,6 @@ on the final boxes, so that given boxes, tracing and post-processing work as the
 
 from __future__ import annotations
 
-from .. import _needs_detectron2  # noqa: F401  # isort: skip
-
 import torch
 from detectron2.config import configurable
 from detectron2.layers import ShapeSpec

@@ -6,8 +6,6 @@ Shapes: N images, S styles.
 
 from __future__ import annotations
 
-from .. import _needs_detectron2  # noqa: F401  # isort: skip
-
 from collections.abc import Mapping, Sequence
 
 import torch

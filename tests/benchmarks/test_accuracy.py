@@ -9,6 +9,7 @@ import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from benchmarks import accuracy
+from benchmarks.accuracy_head import register_head
 from benchmarks.accuracy_plot import plot_ablation
 from benchmarks.accuracy_report import metrics_of, tables, tuned_macro_f1, write_report
 from benchmarks.accuracy_run import RunArrays, run_once
@@ -17,6 +18,7 @@ from kfashion_d2 import kfashion_schema
 from kfashion_d2.config import get_config_file
 from kfashion_d2.engine import Trainer, setup_config
 from kfashion_d2.evaluation import evaluate_attributes
+from kfashion_d2.modeling import ROI_ATTRIBUTE_HEAD_REGISTRY
 
 SCHEMA = kfashion_schema().subset(GROUPS)
 
@@ -64,6 +66,16 @@ def test_each_step_changes_one_thing():
     assert differences("adjusted", "asymmetric") == {"LOSS.SINGLE"}
     sampler = {"SAMPLER_TRAIN", "REPEAT_LABELS", "REPEAT_THRESHOLD"}
     assert differences("repeat", "adjusted") == {f"DATALOADER.{key}" for key in sampler}
+
+
+def test_the_step_with_the_background_has_its_head_when_a_run_begins():
+    register_head()
+    register_head()
+    head = ROI_ATTRIBUTE_HEAD_REGISTRY.get(config_of("masking").MODEL.ROI_ATTRIBUTE_HEAD.NAME)
+    assert head.trains_on_background and head.__module__ == "benchmarks.accuracy_head"
+    assert not ROI_ATTRIBUTE_HEAD_REGISTRY.get(
+        config_of("foreground").MODEL.ROI_ATTRIBUTE_HEAD.NAME
+    ).trains_on_background
 
 
 @pytest.mark.parametrize("name", VARIANTS)

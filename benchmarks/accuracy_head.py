@@ -1,0 +1,19 @@
+"""An attribute head that only the ablation trains; it is registered when a run begins, not when this is imported."""
+
+from __future__ import annotations
+
+from kfashion_d2.modeling import ROI_ATTRIBUTE_HEAD_REGISTRY, AttributeHead
+
+__all__ = ["AllProposalsAttributeHead", "register_head"]
+
+
+class AllProposalsAttributeHead(AttributeHead):
+    """A step of the table: trained on the background too, with the labels of the garment nearest to it."""
+
+    trains_on_background = True
+
+
+def register_head() -> None:
+    """Let configs name :class:`AllProposalsAttributeHead`, from the first call on."""
+    if AllProposalsAttributeHead.__name__ not in ROI_ATTRIBUTE_HEAD_REGISTRY:
+        ROI_ATTRIBUTE_HEAD_REGISTRY.register(AllProposalsAttributeHead)
