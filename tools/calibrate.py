@@ -8,15 +8,10 @@ export use them from then on.
         DATASETS.KFASHION.ROOT datasets/kfashion MODEL.WEIGHTS output/r50/model_final.pth
 """
 
-import kfashion_d2._needs_detectron2  # noqa: F401  # isort: skip
-
 import argparse
 import sys
 
-from detectron2.utils.logger import setup_logger
-
-from kfashion_d2.engine import calibrate, setup_config
-from kfashion_d2.evaluation import calibration_table
+from kfashion_d2 import engine, evaluation
 
 
 def main():
@@ -45,24 +40,23 @@ def main():
     parser.add_argument("--language", choices=("en", "ko"), default="en", help="of the groups' names in the tables")
     parser.add_argument("opts", nargs="*", help="KEY VALUE pairs over the config, MODEL.WEIGHTS among them")
     args = parser.parse_intermixed_args()
-    for name in ("detectron2", "fvcore", "kfashion_d2"):
-        setup_logger(name=name)
     try:
-        run = calibrate(
-            setup_config(args.config_file, args.opts),
+        engine.setup_loggers()
+        run = engine.calibrate(
+            engine.setup_config(args.config_file, args.opts),
             dataset_name=args.dataset,
             output=args.output,
             f1=args.f1,
             target_precision=args.target_precision,
             min_support=args.min_support,
         )
-    except (ValueError, OSError) as error:
+    except (ModuleNotFoundError, ValueError, OSError) as error:
         sys.exit(f"calibrate.py: error: {error}")
     schema = run.calibration.schema
     print(f"\nOn all garments of {run.calibration.settings['dataset']}, which it was tuned on:\n")
-    print(calibration_table(run.report, schema, args.language))
+    print(evaluation.calibration_table(run.report, schema, args.language))
     print("\nHeld out: each half of the images, tuned on the other:\n")
-    print(calibration_table(run.held_out, schema, args.language))
+    print(evaluation.calibration_table(run.held_out, schema, args.language))
     print(f"\nWritten into {run.checkpoint}; the figures: {run.report_file}")
 
 

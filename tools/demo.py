@@ -8,7 +8,7 @@ Run the main job on drawn data: make it, convert it, train, evaluate, draw. Minu
 import argparse
 import sys
 
-from kfashion_d2.demo import run_demo
+from kfashion_d2.utils.lazy import needs_detectron2
 
 
 def main():
@@ -20,8 +20,11 @@ def main():
     parser.add_argument("opts", nargs=argparse.REMAINDER, help="KEY VALUE pairs over the config")
     args = parser.parse_args()
     try:
+        with needs_detectron2():
+            from kfashion_d2.demo import run_demo
+
         results = run_demo(args.output, num_train=args.num_train, num_val=args.num_val, seed=args.seed, opts=args.opts)
-    except (ValueError, OSError) as error:
+    except (ModuleNotFoundError, ValueError, OSError) as error:
         sys.exit(f"demo.py: error: {error}")
     found = results["attributes"]
     print(

@@ -28,6 +28,7 @@ from kfashion_d2.evaluation import (
     write_predictions,
 )
 from kfashion_d2.schema import AttributeSchema
+from kfashion_d2.utils.lazy import needs_detectron2
 from kfashion_d2.visualization import write_evaluation_report
 
 
@@ -73,14 +74,9 @@ def parse_args():
 
 def predict(args):
     """In every process; the main one writes predictions.parquet."""
-    import kfashion_d2._needs_detectron2  # noqa: F401  # isort: skip
-    from detectron2.utils import comm
-    from detectron2.utils.logger import setup_logger
+    from kfashion_d2.engine import predict_dataset, setup_config, setup_loggers
 
-    from kfashion_d2.engine import predict_dataset, setup_config
-
-    for name in ("detectron2", "fvcore", "kfashion_d2"):
-        setup_logger(args.output, distributed_rank=comm.get_rank(), name=name)
+    setup_loggers(args.output)
     try:
         cfg = setup_config(args.config_file, args.opts)
         cfg.TEST.MAX_EVAL_IMAGES = args.max_images
@@ -149,8 +145,11 @@ def main():
     Path(args.output).mkdir(parents=True, exist_ok=True)
     path = args.predictions
     if path is None:
-        from kfashion_d2.engine.launch import launch
-
+        try:
+            with needs_detectron2():
+                from kfashion_d2.engine.launch import launch
+        except ModuleNotFoundError as error:
+            sys.exit(f"evaluate.py: error: {error}")
         launch(predict, args.num_cpus or args.num_gpus, dist_url="auto", args=(args,))
         path = Path(args.output, "predictions.parquet")
     try:

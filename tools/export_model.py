@@ -6,15 +6,11 @@ Write a trained model as TorchScript and ONNX, with a JSON file that says what g
         --image photos/1.jpg MODEL.WEIGHTS output/r50/model_final.pth
 """
 
-import kfashion_d2._needs_detectron2  # noqa: F401  # isort: skip
-
 import argparse
 import sys
 
-from detectron2.utils.logger import setup_logger
-
-from kfashion_d2.engine import setup_config
-from kfashion_d2.export import FORMATS, export_model
+from kfashion_d2 import engine
+from kfashion_d2.exported import FORMATS
 
 
 def main():
@@ -30,13 +26,14 @@ def main():
     parser.add_argument("--score-threshold", type=float, default=0.5, help="least score of a garment (default: 0.5)")
     parser.add_argument("opts", nargs="*", help="KEY VALUE pairs over the config, MODEL.WEIGHTS among them")
     args = parser.parse_intermixed_args()
-    for name in ("detectron2", "fvcore", "kfashion_d2"):
-        setup_logger(name=name)
     try:
-        cfg = setup_config(args.config_file, args.opts, register=False)
+        engine.setup_loggers()
+        from kfashion_d2.export import export_model
+
+        cfg = engine.setup_config(args.config_file, args.opts, register=False)
         cfg.MODEL.ROI_HEADS.SCORE_THRESH_TEST = args.score_threshold
         run = export_model(cfg, args.output, formats=args.format or FORMATS, images=args.image)
-    except (ValueError, OSError, RuntimeError) as error:
+    except (ModuleNotFoundError, ValueError, OSError, RuntimeError) as error:
         sys.exit(f"export_model.py: error: {error}")
     for name, difference in run.differences.items():
         compared = "not compared" if difference is None else f"at most {difference:.1g} from the model"

@@ -9,16 +9,11 @@ DeepFashion2, K-COORD's Attribute R-CNN.
         MODEL.WEIGHTS output/torchvision_coco.pth DATASETS.KFASHION.ROOT datasets/kfashion
 """
 
-import kfashion_d2._needs_detectron2  # noqa: F401  # isort: skip
-
 import argparse
 import sys
 from collections import Counter
 
-from detectron2.utils.logger import setup_logger
-
-from kfashion_d2.engine import setup_config
-from kfashion_d2.import_checkpoint import import_checkpoint
+from kfashion_d2 import engine, import_checkpoint
 
 
 def main():
@@ -41,18 +36,17 @@ def main():
     )
     parser.add_argument("opts", nargs="*", help="KEY VALUE pairs over the config")
     args = parser.parse_intermixed_args()
-    for name in ("detectron2", "fvcore", "kfashion_d2"):
-        setup_logger(name=name)
     try:
-        cfg = setup_config(args.config_file, args.opts, register=False)
-        imported = import_checkpoint(
+        engine.setup_loggers()
+        cfg = engine.setup_config(args.config_file, args.opts, register=False)
+        imported = import_checkpoint.import_checkpoint(
             cfg,
             args.source,
             args.output,
             new_class_layers=args.new_class_layers,
             frozen_bn_eps=args.frozen_bn_eps,
         )
-    except (ValueError, OSError) as error:
+    except (ModuleNotFoundError, ValueError, OSError) as error:
         sys.exit(f"import_checkpoint.py: error: {error}")
     print(f"{len(imported.sources)} tensors imported into {args.output}")
     for reason, count in Counter(imported.left_out.values()).items():

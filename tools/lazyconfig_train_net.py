@@ -6,23 +6,23 @@ Train or evaluate a LazyConfig, called as Detectron2's tool of the same name, wh
         kfashion.root=datasets/kfashion train.output_dir=output/r50
 """
 
-import kfashion_d2._needs_detectron2  # noqa: F401  # isort: skip
+import sys
 
-from detectron2.config import LazyConfig
-from detectron2.engine import default_argument_parser, default_setup
-from detectron2.utils import comm
-from detectron2.utils.logger import setup_logger
-
-from kfashion_d2.checkpoint import KFashionCheckpointer
-from kfashion_d2.engine.launch import launch
-from kfashion_d2.engine.lazy_trainer import build_lazy_model, evaluate_lazy, train_lazy
+from kfashion_d2 import engine
+from kfashion_d2.utils.lazy import needs_detectron2
 
 
 def main(args):
+    from detectron2.config import LazyConfig
+    from detectron2.engine import default_setup
+
+    from kfashion_d2.checkpoint import KFashionCheckpointer
+    from kfashion_d2.engine.lazy_trainer import build_lazy_model, evaluate_lazy, train_lazy
+
     cfg = LazyConfig.apply_overrides(LazyConfig.load(args.config_file), args.opts)
     default_setup(cfg, args)
     # default_setup logs for detectron2 and fvcore alone.
-    setup_logger(cfg.train.output_dir, distributed_rank=comm.get_rank(), name="kfashion_d2")
+    engine.setup_loggers(cfg.train.output_dir, names=["kfashion_d2"])
     if not args.eval_only:
         return train_lazy(cfg, resume=args.resume)
     model = build_lazy_model(cfg)
@@ -32,6 +32,13 @@ def main(args):
 
 
 def invoke_main():
+    try:
+        with needs_detectron2():
+            from detectron2.engine import default_argument_parser
+
+            from kfashion_d2.engine.launch import launch
+    except ModuleNotFoundError as error:
+        sys.exit(f"lazyconfig_train_net.py: error: {error}")
     args = default_argument_parser().parse_args()
     launch(
         main,

@@ -7,15 +7,10 @@ predictions.json.
         --output output/predictions --language ko MODEL.WEIGHTS output/r50/model_final.pth
 """
 
-import kfashion_d2._needs_detectron2  # noqa: F401  # isort: skip
-
 import argparse
 import sys
 
-from detectron2.utils.logger import setup_logger
-
-from kfashion_d2.engine import setup_config
-from kfashion_d2.predictor import KFashionPredictor, find_images, predict_files
+from kfashion_d2 import engine
 
 
 def main():
@@ -37,17 +32,18 @@ def main():
     )
     parser.add_argument("opts", nargs="*", help="KEY VALUE pairs over the config; not right behind --input's files")
     args = parser.parse_intermixed_args()
-    for name in ("detectron2", "fvcore", "kfashion_d2"):
-        setup_logger(name=name)
     try:
-        cfg = setup_config(args.config_file, args.opts, register=False)
+        engine.setup_loggers()
+        from kfashion_d2.predictor import KFashionPredictor, find_images, predict_files
+
+        cfg = engine.setup_config(args.config_file, args.opts, register=False)
         cfg.MODEL.ROI_HEADS.SCORE_THRESH_TEST = args.score_threshold
         files = find_images(args.input)
         predictor = KFashionPredictor(
             cfg, attribute_threshold=args.attribute_threshold, top_k=args.top_k, style_top_k=args.style_top_k
         )
         run = predict_files(predictor, files, args.output, language=args.language)
-    except (ValueError, OSError) as error:
+    except (ModuleNotFoundError, ValueError, OSError) as error:
         sys.exit(f"predict.py: error: {error}")
     if not run.predictions:
         sys.exit(f"predict.py: error: not one of {len(files)} images could be read")

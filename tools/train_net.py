@@ -6,23 +6,17 @@ Train or evaluate an Attribute R-CNN, in the shape of Detectron2's own tools/tra
         DATASETS.KFASHION.ROOT datasets/kfashion OUTPUT_DIR output/r50
 """
 
-import kfashion_d2._needs_detectron2  # noqa: F401  # isort: skip
-
 import sys
 
-from detectron2.engine import default_argument_parser, default_setup
-from detectron2.evaluation import verify_results
-from detectron2.utils import comm
-from detectron2.utils.logger import setup_logger
-
-from kfashion_d2.checkpoint import KFashionCheckpointer
-from kfashion_d2.engine import Trainer, setup_config
-from kfashion_d2.engine.launch import launch
+from kfashion_d2 import engine
+from kfashion_d2.utils.lazy import needs_detectron2
 
 
 def setup(args):
+    from detectron2.engine import default_setup
+
     try:
-        cfg = setup_config(args.config_file, args.opts)
+        cfg = engine.setup_config(args.config_file, args.opts)
     except (ValueError, FileNotFoundError) as error:
         sys.exit(f"train_net.py: error: {error}")
     if args.num_cpus:
@@ -32,27 +26,39 @@ def setup(args):
     cfg.freeze()
     default_setup(cfg, args)
     # default_setup logs for detectron2 and fvcore alone.
-    setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="kfashion_d2")
+    engine.setup_loggers(cfg.OUTPUT_DIR, names=["kfashion_d2"])
     return cfg
 
 
 def main(args):
+    from detectron2.evaluation import verify_results
+    from detectron2.utils import comm
+
+    from kfashion_d2.checkpoint import KFashionCheckpointer
+
     cfg = setup(args)
     if args.eval_only:
-        model = Trainer.build_model(cfg)
+        model = engine.Trainer.build_model(cfg)
         KFashionCheckpointer(model, save_dir=cfg.OUTPUT_DIR).resume_or_load(cfg.MODEL.WEIGHTS, resume=args.resume)
-        results = Trainer.test(cfg, model)
+        results = engine.Trainer.test(cfg, model)
         if cfg.TEST.AUG.ENABLED:
-            results.update(Trainer.test_with_TTA(cfg, model))
+            results.update(engine.Trainer.test_with_TTA(cfg, model))
         if comm.is_main_process():
             verify_results(cfg, results)
         return results
-    trainer = Trainer(cfg)
+    trainer = engine.Trainer(cfg)
     trainer.resume_or_load(resume=args.resume)
     return trainer.train()
 
 
 def invoke_main():
+    try:
+        with needs_detectron2():
+            from detectron2.engine import default_argument_parser
+
+            from kfashion_d2.engine.launch import launch
+    except ModuleNotFoundError as error:
+        sys.exit(f"train_net.py: error: {error}")
     parser = default_argument_parser()
     parser.add_argument("--num-cpus", type=int, default=0, help="train in this many CPU processes instead of on GPUs")
     args = parser.parse_args()

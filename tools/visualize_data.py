@@ -7,18 +7,11 @@ Draw images of a converted data set with their annotations, and a contact sheet 
         --output output/look DATASETS.KFASHION.ROOT datasets/kfashion
 """
 
-import kfashion_d2._needs_detectron2  # noqa: F401  # isort: skip
-
 import argparse
 import sys
 
-from detectron2.data import DatasetCatalog
-from detectron2.utils.logger import setup_logger
-
-from kfashion_d2.data import KFashionDataset, read_image_bytes
-from kfashion_d2.engine import setup_config
+from kfashion_d2 import data, engine, visualization
 from kfashion_d2.schema import CLASS_MODES, AttributeSchema
-from kfashion_d2.visualization import draw_dataset
 
 
 def load_dataset(args, parser):
@@ -26,8 +19,10 @@ def load_dataset(args, parser):
         if len(args.store) != 1:
             parser.error("give the folder of one converted split, or --config-file and --dataset")
         schema = AttributeSchema.from_file(args.schema) if args.schema else None
-        return KFashionDataset(args.store[0], args.classes, image_root=args.image_root, schema=schema)
-    setup_config(args.config_file, args.store)
+        return data.KFashionDataset(args.store[0], args.classes, image_root=args.image_root, schema=schema)
+    engine.setup_config(args.config_file, args.store)
+    from detectron2.data import DatasetCatalog
+
     try:
         return DatasetCatalog.get(args.dataset)
     except KeyError as error:
@@ -48,10 +43,10 @@ def main():
     parser.add_argument("--language", choices=("en", "ko"), default="en", help="of the text in the pictures")
     parser.add_argument("store", nargs="*", help="a converted split's folder; with --config-file: KEY VALUE pairs")
     args = parser.parse_intermixed_args()
-    setup_logger(name="kfashion_d2")
     try:
+        engine.setup_loggers(names=["kfashion_d2"])
         dataset = load_dataset(args, parser)
-        files = draw_dataset(
+        files = visualization.draw_dataset(
             dataset,
             args.output,
             schema=dataset.schema,
@@ -59,9 +54,9 @@ def main():
             num=args.num,
             seed=args.seed,
             language=args.language,
-            read_bytes=read_image_bytes,
+            read_bytes=data.read_image_bytes,
         )
-    except (ValueError, OSError) as error:
+    except (ModuleNotFoundError, ValueError, OSError) as error:
         sys.exit(f"visualize_data.py: error: {error}")
     print(f"{len(files) - 1} pictures; all of them on {files[-1]}")
 

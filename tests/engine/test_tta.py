@@ -2,6 +2,7 @@ import importlib.util
 import json
 
 import pytest
+from detectron2.engine import default_argument_parser
 
 from kfashion_d2.engine import Trainer
 from kfashion_d2.evaluation import Calibration
@@ -30,7 +31,7 @@ def test_eval_only(demo_store, tmp_path, monkeypatch, enabled):
     spec = importlib.util.spec_from_file_location("train_net", ROOT / "tools/train_net.py")
     train_net = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(train_net)
-    monkeypatch.setattr(train_net, "setup_logger", lambda *args, **kwargs: None)  # it would outlive the test
+    monkeypatch.setattr("detectron2.utils.logger.setup_logger", lambda **kwargs: None)  # it would outlive the test
     tested = []
 
     def test(cls, cfg, model, evaluators=None):
@@ -38,7 +39,7 @@ def test_eval_only(demo_store, tmp_path, monkeypatch, enabled):
         return {"bbox": {"AP": float(len(tested))}}
 
     monkeypatch.setattr(Trainer, "test", classmethod(test))
-    args = train_net.default_argument_parser().parse_args(
+    args = default_argument_parser().parse_args(
         ["--config-file", TINY, "--eval-only", "DATASETS.KFASHION.ROOT", str(demo_store), "OUTPUT_DIR", str(tmp_path)]
         + [str(word) for word in [*AUG, "TEST.AUG.ENABLED", enabled]]
     )
