@@ -10,8 +10,7 @@ Write a converted split in another format; or read a COCO file back into a split
 import argparse
 import sys
 
-from kfashion_d2.data import KFashionDataset, import_coco
-from kfashion_d2.data import formats as export
+from kfashion_d2.data import KFashionDataset, formats, import_coco
 from kfashion_d2.data.formats import FORMATS
 from kfashion_d2.schema import AttributeSchema
 
@@ -33,7 +32,7 @@ def main():
             print(f"{counts['images']} images, {counts['garments']} garments: {args.output}")
         else:
             dataset = KFashionDataset(args.source, "category_or_part", image_root=args.image_root, schema=schema)
-            written = getattr(export, f"export_{args.format}")(dataset, args.output)
+            written = getattr(formats, f"export_{args.format}")(dataset, args.output)
             print(f"{len(dataset)} images: {written}")
     except (ValueError, OSError) as error:
         sys.exit(f"export_data.py: error: {error}")

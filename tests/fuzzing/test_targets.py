@@ -12,7 +12,7 @@ from fuzzing.archives import base_archives
 from fuzzing.checks import check_archive, garments_in
 from fuzzing.choices import Choices, base_annotations, mutate_annotation
 from kfashion_d2.data.annotation.parser import Problem
-from kfashion_d2.data.conversion import fast_parser as batch_module
+from kfashion_d2.data.conversion import fast_parser
 from kfashion_d2.data.conversion.fast_parser import BatchParser
 from kfashion_d2.data.sources import zip_index
 from kfashion_d2.schema import kfashion_schema
@@ -126,8 +126,8 @@ class TestFaultsAreFound:
             targets.batch(b"")
 
     def test_another_box(self, monkeypatch):
-        resolve = batch_module.resolve_rows
-        monkeypatch.setattr(batch_module, "resolve_rows", lambda rows: (resolve(rows)[0] + 1, resolve(rows)[1]))
+        resolve = fast_parser.resolve_rows
+        monkeypatch.setattr(fast_parser, "resolve_rows", lambda rows: (resolve(rows)[0] + 1, resolve(rows)[1]))
         with pytest.raises(AssertionError):
             targets.batch(b"")
 

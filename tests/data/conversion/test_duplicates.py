@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kfashion_d2.data import KFashionDataset, convert_dataset
-from kfashion_d2.data.conversion import convert
-from kfashion_d2.data.conversion import duplicates as same_ids
+from kfashion_d2.data.conversion import convert, duplicates
 from kfashion_d2.data.conversion.duplicates import equal_rows
 from tests.data.conversion.test_convert import with_id, write
 
@@ -44,8 +43,8 @@ def test_rows_are_equal_as_their_values_are(kind, values, data):
 def test_what_stays_and_what_is_said_equal_a_slow_way(tmp_path, monkeypatch, seed):
     """Ids, dates and colours by chance, in two splits of several shards each."""
     monkeypatch.setattr(convert, "SHARD_SIZE", 4)
-    monkeypatch.setattr(same_ids, "OPEN_SHARDS", 1)
-    monkeypatch.setattr(same_ids, "BLOCK", 3)
+    monkeypatch.setattr(duplicates, "OPEN_SHARDS", 1)
+    monkeypatch.setattr(duplicates, "BLOCK", 3)
     rng = random.Random(seed)
     folders = {"train": "Training", "val": "Validation"}
     kept, reasons = {}, []

@@ -9,8 +9,7 @@ import orjson
 import pytest
 
 from kfashion_d2.data import KFashionDataset, convert_dataset
-from kfashion_d2.data.sources import discovery as sources_module
-from kfashion_d2.data.sources import reader as source_reader
+from kfashion_d2.data.sources import discovery, reader
 from kfashion_d2.data.sources.discovery import find_sources
 from tests.data.conversion.test_convert import everything, with_id, write
 from tests.data.sources.test_zip import write_zip
@@ -103,7 +102,7 @@ def test_nested_roots_and_decomposed_names(data, tmp_path):
 
 
 def test_bad_entries_and_archives_are_counted_and_listed(data, tmp_path, monkeypatch):
-    monkeypatch.setattr(sources_module, "MAX_LABEL_BYTES", 100_000)
+    monkeypatch.setattr(discovery, "MAX_LABEL_BYTES", 100_000)
     label = json.dumps(with_id(90), ensure_ascii=False)
     write_zip(
         data / "Training/bad.zip",
@@ -348,7 +347,7 @@ def test_strict_stops_at_an_archive_that_cannot_be_read(data, tmp_path):
 
 
 def test_a_label_file_that_is_no_annotation_by_its_size(data, tmp_path, monkeypatch):
-    monkeypatch.setattr(source_reader, "MAX_LABEL_BYTES", 100_000)
+    monkeypatch.setattr(reader, "MAX_LABEL_BYTES", 100_000)
     (data / "Training/라벨링데이터/모던/90.json").write_bytes(b" " * 100_001)
     summary = convert_dataset(data, tmp_path / "out")
     assert ("file too large", 1) in {(p["reason"], p["count"]) for p in summary["problems"]}
