@@ -21,9 +21,8 @@ from detectron2.structures import Boxes, BoxMode, Instances
 from detectron2.utils.env import seed_all_rng
 from torch import nn
 
-from kfashion_d2.data import coco_json_file
 from kfashion_d2.engine import Trainer
-from kfashion_d2.evaluation import KFashionCOCOEvaluator, match_detections
+from kfashion_d2.evaluation import match_detections
 from kfashion_d2.schema import AttributeSchema
 
 from .accuracy_head import register_head
@@ -119,8 +118,7 @@ def score_model(cfg: Any, model: nn.Module) -> tuple[RunArrays, dict[str, Any]]:
     name = cfg.DATASETS.TEST[0]
     schema = AttributeSchema.from_config(cfg)
     dataset: Any = DatasetCatalog.get(name)
-    coco_json_file(name)
-    evaluator = KFashionCOCOEvaluator(name, ("bbox",))
+    evaluator = Trainer.build_evaluator(cfg, name, gt_boxes=False, output_dir=None)
     evaluator.reset()
     rows: list[RunArrays] = []
     model.eval()

@@ -8,12 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from detectron2.config import CfgNode
-from detectron2.data import MetadataCatalog
 from detectron2.evaluation import inference_on_dataset
 
 from ..checkpoint import add_calibration, read_checkpoint
 from ..evaluation import (
-    AttributeEvaluator,
     Calibration,
     calibration_report,
     fit_calibration,
@@ -23,7 +21,7 @@ from ..evaluation import (
 from .evaluation import find_dataset, load_model
 from .loaders import build_test_loader
 from .setup import with_checked_classes
-from .trainer import attribute_head
+from .trainer import Trainer, attribute_head
 
 __all__ = ["CalibrationRun", "calibrate"]
 
@@ -86,21 +84,21 @@ def calibrate(
     options: dict[str, Any] = {"f1": f1, "target_precision": target_precision, "min_support": min_support}
     nothing = np.zeros((0, head.schema.num_labels))
     fit_calibration(nothing, nothing, head.schema, **options)  # so are wrong options
-    known = MetadataCatalog.get(dataset_name).attribute_schema
     head.calibration = None  # what is tuned are the scores without one
-    evaluator = AttributeEvaluator(
-        dataset_name, schema=known.subset(head.schema.group_names), model=model, distributed=False
+    evaluator = Trainer.build_evaluator(
+        cfg, dataset_name, model=model, gt_boxes=True, masks=False, metrics="none", output_dir=None, distributed=False
     )
     inference_on_dataset(model, build_test_loader(cfg, dataset_name), evaluator)
-    rows = evaluator.gt_box_scores
-    if rows is None or not (rows.targets != -1).any():
+    predictions, scores = evaluator.predictions, evaluator.gt_box_scores
+    if scores is None or not (predictions.gt_targets != -1).any():
         raise ValueError(f"no garment of {dataset_name} has a label in the groups {', '.join(head.schema.group_names)}")
-    settings = {"dataset": dataset_name, "garments": len(rows.targets)}
-    calibration = fit_calibration(rows.scores, rows.targets, head.schema, settings=settings, **options)
-    report = calibration_report(rows.scores, rows.targets, calibration)
-    # Every other image, so that both halves hold every kind, however the split is ordered.
-    _, image = np.unique(rows.images, return_inverse=True)
-    held_out = held_out_report(rows.scores, rows.targets, image % 2, head.schema, **options)
+    targets = predictions.gt_targets
+    settings = {"dataset": dataset_name, "garments": len(targets)}
+    calibration = fit_calibration(scores, targets, head.schema, settings=settings, **options)
+    report = calibration_report(scores, targets, calibration)
+    # Every other image that has a garment, so that both halves hold every kind, however the split is ordered.
+    _, images = np.unique(predictions.gt_images, return_inverse=True)
+    held_out = held_out_report(scores, targets, images % 2, head.schema, **options)
     checkpoint = add_calibration(cfg.MODEL.WEIGHTS, calibration, output)
     report_file = checkpoint.with_name(f"{checkpoint.stem}_calibration.json")
     write_metrics({"calibration": calibration.to_dict(), "report": report, "held_out": held_out}, report_file)

@@ -13,11 +13,11 @@ from torch import nn
 
 from ..checkpoint import KFashionCheckpointer, find_weights
 from ..data.statistics.label_statistics import label_counts
-from ..evaluation import AttributeEvaluator, Predictions
+from ..evaluation import Predictions
 from ..schema import AttributeSchema
 from .loaders import build_test_loader
 from .setup import with_checked_classes
-from .trainer import Trainer, attribute_head
+from .trainer import Trainer
 
 __all__ = ["find_dataset", "load_model", "predict_dataset", "training_label_counts"]
 
@@ -68,14 +68,13 @@ def predict_dataset(
     counts = training_label_counts(cfg, schema) if comm.is_main_process() else None
     if counts is None and comm.is_main_process():
         logger.warning("DATASETS.TRAIN is not there: head, mid and tail cannot be told apart")
-    calibration = getattr(attribute_head(model), "calibration", None)
-    evaluator = AttributeEvaluator(
+    evaluator = Trainer.build_evaluator(
+        cfg,
         dataset_name,
-        schema=schema,
-        threshold=cfg.TEST.ATTRIBUTES.SCORE_THRESHOLD if calibration is None else dict(calibration.thresholds),
-        iou_threshold=cfg.TEST.ATTRIBUTES.IOU_THRESHOLD,
-        model=model if gt_boxes else None,
-        keep_masks=cfg.MODEL.MASK_ON,
+        model=model,
+        gt_boxes=gt_boxes,
+        metrics="none",
+        output_dir=None,
         label_counts=counts,
         facts={
             "weights": cfg.MODEL.WEIGHTS,

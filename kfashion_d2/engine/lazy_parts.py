@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from detectron2.data import get_detection_dataset_dicts
-from detectron2.evaluation import DatasetEvaluators
 from torch import nn
 from torch.utils.data import Dataset
 
 from ..config import get_kfashion_cfg
+from ..evaluation import KFashionEvaluator
 from ..schema import AttributeSchema, kfashion_schema
 from .loaders import without_empty_images
 from .setup import register_splits
@@ -58,9 +58,9 @@ def kfashion_evaluator(
     masks: bool = False,
     output_dir: str = "",
     model: nn.Module | None = None,
-) -> DatasetEvaluators:
+) -> KFashionEvaluator:
     """
-    :meth:`Trainer.build_evaluator` without a yaml config.
+    Build the evaluator of :meth:`Trainer.build_evaluator` without a yaml config.
 
     Args:
         dataset_name: a registered split.

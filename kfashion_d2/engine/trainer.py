@@ -8,12 +8,12 @@ import os
 import weakref
 from collections import OrderedDict
 from contextlib import nullcontext
+from typing import Any
 from unittest import mock
 
 import torch
 from detectron2.data import MetadataCatalog
 from detectron2.engine import DefaultTrainer, create_ddp_model, hooks
-from detectron2.evaluation import DatasetEvaluators
 from detectron2.modeling import META_ARCH_REGISTRY
 from detectron2.modeling.backbone.vit import get_vit_lr_decay_rate
 from detectron2.solver import build_optimizer
@@ -22,8 +22,7 @@ from detectron2.utils import comm
 from torch import nn
 
 from ..checkpoint import KFashionCheckpointer, to_plain
-from ..data import coco_json_file
-from ..evaluation import AttributeEvaluator, KFashionCOCOEvaluator, StyleEvaluator
+from ..evaluation import KFashionEvaluator
 from ..modeling import AttributeRCNN, AttributeRCNNWithTTA
 from .hooks.best_checkpoint import StopTraining, build_best_checkpoint
 from .hooks.broken_images import CountBrokenImages
@@ -181,13 +180,25 @@ class Trainer(DefaultTrainer):
         return optimizer(params, lr=cfg.SOLVER.BASE_LR, weight_decay=cfg.SOLVER.WEIGHT_DECAY)
 
     @classmethod
-    def build_evaluator(cls, cfg, dataset_name: str, output_folder: str | None = None, model: nn.Module | None = None):
+    def build_evaluator(
+        cls,
+        cfg,
+        dataset_name: str,
+        output_folder: str | None = None,
+        model: nn.Module | None = None,
+        *,
+        gt_boxes: bool | None = None,
+        **options: Any,
+    ) -> KFashionEvaluator:
         """
-        COCO's AP of boxes (and masks), the attributes, and the styles of a model that predicts them.
+        Build the evaluator of boxes, masks, attributes and styles, as far as the config's model predicts them.
 
         Args:
-            model: lets the attributes be scored on ground-truth boxes too; the thresholds of its calibration, if it
-                has one, take the place of ``TEST.ATTRIBUTES.SCORE_THRESHOLD``.
+            model: the one to be evaluated; the thresholds of its calibration, if it has one, take the place of
+                ``TEST.ATTRIBUTES.SCORE_THRESHOLD``.
+            gt_boxes: whether to read attributes from ground-truth boxes too, which needs the model; None: as
+                ``TEST.ATTRIBUTES.ON_GT_BOXES`` says.
+            options: further arguments of :class:`KFashionEvaluator`, or others in place of the config's.
 
         Raises:
             ValueError: the dataset is not one of ours.
@@ -198,32 +209,22 @@ class Trainer(DefaultTrainer):
                 f"{dataset_name} is not a K-Fashion dataset (its evaluator_type: "
                 f"{getattr(metadata, 'evaluator_type', None)!r}); register it with kfashion_d2.register_kfashion"
             )
-        output_folder = output_folder or os.path.join(cfg.OUTPUT_DIR, "inference", dataset_name)
-        if comm.is_main_process():
-            coco_json_file(dataset_name)
-        comm.synchronize()
-        coco_json_file(dataset_name)  # written by now: the other processes only note its place
         calibration = getattr(attribute_head(model), "calibration", None)
-        tasks = ("bbox", "segm") if cfg.MODEL.MASK_ON else ("bbox",)
-        attributes = AttributeEvaluator(
-            dataset_name,
-            schema=metadata.attribute_schema.subset(cfg.MODEL.ROI_ATTRIBUTE_HEAD.GROUPS),
-            threshold=cfg.TEST.ATTRIBUTES.SCORE_THRESHOLD if calibration is None else dict(calibration.thresholds),
-            iou_threshold=cfg.TEST.ATTRIBUTES.IOU_THRESHOLD,
-            model=model if cfg.TEST.ATTRIBUTES.ON_GT_BOXES else None,
-            output_dir=output_folder,
-        )
-        evaluators = [KFashionCOCOEvaluator(dataset_name, tasks, output_dir=output_folder), attributes]
+        style_tasks: tuple[str, ...] = ()
         if issubclass(META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE), AttributeRCNN):
-            evaluators.append(
-                StyleEvaluator(
-                    dataset_name,
-                    schema=metadata.attribute_schema,
-                    tasks=("style", "sub_style") if cfg.MODEL.STYLE_HEAD.SUB_STYLE else ("style",),
-                    output_dir=output_folder,
-                )
-            )
-        return DatasetEvaluators(evaluators)
+            style_tasks = ("style", "sub_style") if cfg.MODEL.STYLE_HEAD.SUB_STYLE else ("style",)
+        if gt_boxes is None:
+            gt_boxes = cfg.TEST.ATTRIBUTES.ON_GT_BOXES
+        arguments = {
+            "schema": metadata.attribute_schema.subset(cfg.MODEL.ROI_ATTRIBUTE_HEAD.GROUPS),
+            "threshold": cfg.TEST.ATTRIBUTES.SCORE_THRESHOLD if calibration is None else dict(calibration.thresholds),
+            "iou_threshold": cfg.TEST.ATTRIBUTES.IOU_THRESHOLD,
+            "model": model if gt_boxes else None,
+            "masks": cfg.MODEL.MASK_ON,
+            "style_tasks": style_tasks,
+            "output_dir": output_folder or os.path.join(cfg.OUTPUT_DIR, "inference", dataset_name),
+        }
+        return KFashionEvaluator(dataset_name, **{**arguments, **options})
 
     @classmethod
     def test(cls, cfg, model: nn.Module, evaluators=None) -> OrderedDict:
@@ -240,9 +241,9 @@ class Trainer(DefaultTrainer):
         """
         logger.info("Running inference with test-time augmentation ...")
         folder = os.path.join(cfg.OUTPUT_DIR, "inference_TTA")
-        plain = cfg.clone()
-        plain.defrost()
-        plain.TEST.ATTRIBUTES.ON_GT_BOXES = False  # on true boxes there is nothing to merge
-        evaluators = [cls.build_evaluator(plain, n, os.path.join(folder, n), model) for n in cfg.DATASETS.TEST]
+        evaluators = [
+            cls.build_evaluator(cfg, name, os.path.join(folder, name), model, gt_boxes=False)  # nothing to merge there
+            for name in cfg.DATASETS.TEST
+        ]
         results = cls.test(cfg, AttributeRCNNWithTTA(cfg, model), evaluators)
         return OrderedDict((f"{name}_TTA", metrics) for name, metrics in results.items())

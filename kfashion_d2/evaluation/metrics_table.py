@@ -11,8 +11,10 @@ from tabulate import tabulate
 from ..schema import AttributeSchema
 from .attribute_metrics import attribute_table
 from .prediction_metrics import ATTRIBUTE_TASKS, Evaluation
+from .predictions import PredictionsInfo
+from .style_metrics import style_table
 
-__all__ = ["HEADLINE", "SHOWN", "evaluation_table", "headline_table"]
+__all__ = ["HEADLINE", "SHOWN", "evaluation_table", "headline_table", "training_table"]
 
 # Names within an attribute task -> what they are.
 HEADLINE = {
@@ -81,6 +83,42 @@ def evaluation_table(
     if document["errors"] is not None:
         parts.insert(1, _error_table(document["errors"]))
     return "\n\n".join(parts)
+
+
+def training_table(evaluation: Evaluation, info: PredictionsInfo) -> str:
+    """
+    Describe an evaluation for the log of a training: boxes and masks, then the attributes, then the styles.
+
+    Args:
+        evaluation: of :func:`evaluate_predictions`.
+        info: of the predictions that were evaluated.
+    """
+    metrics = evaluation.metrics
+    detection = {task: metrics[task] for task in metrics if task.startswith(("bbox", "segm"))}
+    parts = []
+    if detection:
+        parts += [f"Boxes and masks on {info.dataset}, percent:", _detection_table(detection)]
+    attributes = metrics["attributes"]
+    parts += [
+        f"Attributes on {info.dataset}, percent, over labelled ground truth; {attributes['matched']:.0f} of "
+        f"{attributes['garments']:.0f} garments were found at IoU {evaluation.iou_threshold}:",
+        attribute_table(metrics, info.schema),
+    ]
+    styles = {task: metrics[task] for task in ("style", "sub_style") if task in metrics}
+    if styles:
+        parts += [
+            f"Styles on {info.dataset}, percent, over the images of known style:",
+            style_table(styles, info.schema),
+        ]
+    return "\n".join(parts)
+
+
+def _detection_table(metrics: Mapping[str, Mapping[str, float]]) -> str:
+    """A line for each of COCO's numbers and each class, a column for each task."""
+    names = list(next(iter(metrics.values())))
+    rows = [[name, *(values[name] for values in metrics.values())] for name in names]
+    headers = ["", *(task.replace("_", " ") for task in metrics)]
+    return tabulate(rows, headers=headers, tablefmt="simple", floatfmt=".1f")
 
 
 def _error_table(errors: Mapping[str, Any]) -> str:

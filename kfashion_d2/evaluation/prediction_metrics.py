@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .attribute_metrics import evaluate_attributes
 from .group_metrics import detailed_metrics
 from .matching import match_images
 from .per_label import LabelTable
@@ -84,27 +85,30 @@ def task_rows(
 
 
 def evaluate_predictions(
-    predictions: Predictions, *, iou_threshold: float | None = None, coco: bool = True
+    predictions: Predictions, *, iou_threshold: float | None = None, coco: bool = True, detailed: bool = True
 ) -> Evaluation:
     """
-    COCO's AP (:func:`coco_metrics`), AP at IoU and F1 (:func:`iou_f1_metrics`), and attributes in every setting, with
-    the thresholds and the training counts of ``predictions.info``:
+    Compute every metric of predictions, with the thresholds and the training counts of ``predictions.info``.
 
+    - "bbox" and "segm", COCO's AP (:func:`coco_metrics`); "iou_f1", AP at IoU and F1 (:func:`iou_f1_metrics`);
     - "attributes": of garments that a detection of their class found (:func:`match_images`), with ``garments`` (all),
       ``matched`` and ``recall`` (percent) beside the metrics of :func:`detailed_metrics`;
     - "attributes_class_agnostic": the same whatever the detection's class is;
-    - "attributes_gt_boxes": of all garments, read from their true boxes, where that was asked for.
-
-    "style" and "sub_style" of a model that predicts them: see :func:`evaluate_styles`.
+    - "attributes_gt_boxes": of all garments, read from their true boxes, where that was asked for;
+    - "style" and "sub_style" of a model that predicts them (:func:`evaluate_styles`).
 
     Args:
+        predictions: what a model said of the images of a split.
         iou_threshold: of a match; None: that of ``predictions.info``.
         coco: with both APs, which take most of the time.
+        detailed: False leaves out what an evaluation during training can do without: "iou_f1",
+            "attributes_class_agnostic" (whose recall becomes ``recall_class_agnostic`` of "attributes"), the labels one
+            by one, and all but the metrics of :func:`evaluate_attributes`.
 
     Raises:
         ValueError: the threshold is not in (0, 1].
     """
-    info, num_garments = predictions.info, predictions.num_garments
+    info = predictions.info
     iou_threshold = info.iou_threshold if iou_threshold is None else iou_threshold
     matches = {
         "attributes": match_predictions(predictions, iou_threshold),
@@ -112,23 +116,42 @@ def evaluate_predictions(
     }
     metrics: dict[str, dict[str, float]] = {}
     if coco and info.class_names:
-        metrics = {**coco_metrics(predictions), **iou_f1_metrics(predictions)}
+        metrics.update(coco_metrics(predictions))
+        if detailed:
+            metrics.update(iou_f1_metrics(predictions))
     tables: dict[str, LabelTable] = {}
-    for task in ATTRIBUTE_TASKS:
-        if task == "attributes_gt_boxes" and predictions.gt_attributes is None:
-            continue
+    for task in _attribute_tasks(predictions, detailed):
         _, scores, targets = task_rows(predictions, task, matches)
-        metrics[task], tables[task] = detailed_metrics(scores, targets, info.schema, info.threshold, info.label_counts)
-        if task in matches:
-            matched = int((matches[task] >= 0).sum())
-            metrics[task].update(
-                garments=float(num_garments),
-                matched=float(matched),
-                recall=100 * matched / num_garments if num_garments else math.nan,
+        if detailed:
+            metrics[task], tables[task] = detailed_metrics(
+                scores, targets, info.schema, info.threshold, info.label_counts
             )
+        else:
+            metrics[task] = evaluate_attributes(scores, targets, info.schema, info.threshold)
+        if task in matches:
+            metrics[task].update(
+                garments=float(predictions.num_garments),
+                matched=float((matches[task] >= 0).sum()),
+                recall=_recall(matches[task]),
+            )
+    if not detailed:
+        metrics["attributes"]["recall_class_agnostic"] = _recall(matches["attributes_class_agnostic"])
     for task, scores, styles in style_tasks(predictions):
         metrics[task] = evaluate_styles(scores, styles, info.schema.styles.labels)
     return Evaluation(metrics, tables, matches, iou_threshold)
+
+
+def _attribute_tasks(predictions: Predictions, detailed: bool) -> list[str]:
+    """The settings in which the attributes of these predictions are scored."""
+    left_out = set() if detailed else {"attributes_class_agnostic"}
+    if predictions.gt_attributes is None:
+        left_out.add("attributes_gt_boxes")
+    return [task for task in ATTRIBUTE_TASKS if task not in left_out]
+
+
+def _recall(matches: np.ndarray) -> float:
+    """Percent of the garments that have a detection; NaN where there is no garment."""
+    return 100 * int((matches >= 0).sum()) / len(matches) if len(matches) else math.nan
 
 
 def style_tasks(predictions: Predictions) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:

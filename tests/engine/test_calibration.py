@@ -11,7 +11,7 @@ from detectron2.evaluation import inference_on_dataset
 from kfashion_d2.checkpoint import KFashionCheckpointer
 from kfashion_d2.config import get_config_file
 from kfashion_d2.engine import Trainer, calibrate
-from kfashion_d2.evaluation import AttributeEvaluator, evaluate_attributes
+from kfashion_d2.evaluation import evaluate_attributes
 from tests.engine.test_trainer import clean_catalogs, make_cfg  # noqa: F401
 
 TOOL = Path(__file__).parents[2] / "tools" / "calibrate.py"
@@ -58,14 +58,12 @@ def test_what_was_tuned_is_what_an_evaluation_finds(demo_store, trained, tmp_pat
     for name, weights in (("before", cfg.MODEL.WEIGHTS), ("after", str(run.checkpoint))):
         model = Trainer.build_model(cfg)
         KFashionCheckpointer(model).load(weights)
-        evaluators = Trainer.build_evaluator(cfg, "kfashion_train", model=model)
-        inference_on_dataset(model, Trainer.build_test_loader(cfg, "kfashion_train"), evaluators)
+        evaluator = Trainer.build_evaluator(cfg, "kfashion_train", model=model)
+        inference_on_dataset(model, Trainer.build_test_loader(cfg, "kfashion_train"), evaluator)
+        predictions = evaluator.predictions
         # Before they are rounded to float16, which lets a score or two of so few change sides.
-        evaluator = next(e for e in evaluators._evaluators if isinstance(e, AttributeEvaluator))
-        rows = evaluator.gt_box_scores
-        results[name] = evaluate_attributes(
-            rows.scores, rows.targets, run.calibration.schema, evaluator.predictions.info.threshold
-        )
+        scores, targets = evaluator.gt_box_scores, predictions.gt_targets
+        results[name] = evaluate_attributes(scores, targets, run.calibration.schema, predictions.info.threshold)
     for group in run.calibration.schema.groups:
         report = run.report[group.name]
         if group.is_single:

@@ -2,14 +2,12 @@ import numpy as np
 import pytest
 import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from detectron2.structures import Boxes, Instances
 
 from kfashion_d2.checkpoint import KFashionCheckpointer
 from kfashion_d2.config import get_config_file
-from kfashion_d2.data import coco_json_file, register_kfashion
 from kfashion_d2.engine import Trainer, predict_dataset, setup_config
 from kfashion_d2.engine.loaders import build_test_loader, spread_indices
-from kfashion_d2.evaluation import AttributeEvaluator, KFashionCOCOEvaluator, evaluate_predictions
+from kfashion_d2.evaluation import evaluate_predictions
 
 TINY = get_config_file("quick/attribute_rcnn_tiny.yaml")
 
@@ -35,55 +33,6 @@ def weights(demo_store, tmp_path_factory):
 def make_cfg(demo_store, weights, *opts):
     fast = ["DATALOADER.NUM_WORKERS", 0, "DATASETS.KFASHION.ROOT", str(demo_store), "MODEL.WEIGHTS", str(weights)]
     return setup_config(TINY, [*fast, "MODEL.ROI_HEADS.SCORE_THRESH_TEST", 0.0, "MODEL.DEVICE", "cpu", *opts])
-
-
-def found_in(record, classes, num_labels, rng):
-    """Garments with shaken boxes, their mask the box; some of another class, some twice."""
-    height, width = record["height"], record["width"]
-    boxes, labels = [], []
-    for anno in record["annotations"]:
-        for _ in range(rng.integers(0, 3)):
-            x, y, w, h = anno["bbox"]
-            box = np.array([x, y, x + w, y + h]) + rng.normal(size=4) * 0.12 * min(w, h)
-            boxes.append(np.sort(box.clip(0, [width, height, width, height]).reshape(2, 2), axis=0).ravel())
-            labels.append(anno["category_id"] if rng.random() < 0.8 else int(rng.integers(classes)))
-    instances = Instances((height, width))
-    instances.pred_boxes = Boxes(torch.tensor(np.array(boxes), dtype=torch.float32).reshape(-1, 4))
-    instances.scores = torch.tensor(rng.random(len(boxes)), dtype=torch.float32)
-    instances.pred_classes = torch.tensor(labels, dtype=torch.int64).clamp(min=0)
-    instances.pred_attributes = torch.rand(len(boxes), num_labels)
-    masks = torch.zeros(len(boxes), height, width, dtype=torch.bool)
-    for mask, (x0, y0, x1, y1) in zip(masks, boxes, strict=True):
-        mask[int(y0) : int(y1) + 1, int(x0) : int(x1) + 1] = True
-    instances.pred_masks = masks
-    return {"instances": instances}
-
-
-@pytest.mark.parametrize("images", [slice(None), slice(1, 6, 2)], ids=["all", "some"])
-def test_ap_from_the_arrays_is_that_of_the_coco_evaluator(demo_store, images):
-    name = "kfashion_ap_test"
-    register_kfashion(name, demo_store / "train")
-    coco_json_file(name)
-    dataset = DatasetCatalog.get(name)
-    rng = np.random.default_rng(0)
-    torch.manual_seed(0)
-    records = [dataset[i] for i in range(len(dataset))][images]
-    outputs = [found_in(r, 21, dataset.schema.num_labels, rng) for r in records]
-    inputs = [{key: r[key] for key in ("image_id", "height", "width")} for r in records]
-    attributes = AttributeEvaluator(name, keep_masks=True)
-    evaluator = KFashionCOCOEvaluator(name, ("bbox", "segm"))
-    for one in (attributes, evaluator):
-        one.reset()
-        one.process(inputs, outputs)
-    attributes.evaluate()
-    expected = evaluator.evaluate()
-    found = evaluate_predictions(attributes.predictions).metrics
-    tasks = [task for task in found if task.startswith(("bbox", "segm"))]
-    has_unknown = bool((attributes.predictions.gt_classes < 0).any())
-    assert set(tasks) == ({"bbox", "segm", "bbox_no_ignore", "segm_no_ignore"} if has_unknown else {"bbox", "segm"})
-    assert expected["bbox"]["AP"] > 10 and expected["segm"]["AP"] > 5
-    for task in tasks:
-        assert found[task] == pytest.approx(expected[task], abs=1e-6, nan_ok=True), task
 
 
 def test_a_limited_evaluation_sees_the_same_images_spread_over_the_split(demo_store, weights):

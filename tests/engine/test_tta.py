@@ -35,7 +35,7 @@ def test_eval_only(demo_store, tmp_path, monkeypatch, enabled):
     tested = []
 
     def test(cls, cfg, model, evaluators=None):
-        tested.append((type(model).__name__, evaluators and evaluators[0]._evaluators[1]._output_dir))
+        tested.append((type(model).__name__, evaluators and evaluators[0].output_dir))
         return {"bbox": {"AP": float(len(tested))}}
 
     monkeypatch.setattr(Trainer, "test", classmethod(test))
@@ -65,11 +65,11 @@ def test_the_thresholds_of_a_calibration_hold_for_all_views_too(demo_store, tmp_
     asked = []
 
     def test(cls, cfg, model, evaluators):
-        asked.extend(evaluators[0]._evaluators)
+        asked.extend(evaluators)
         return {}
 
     monkeypatch.setattr(Trainer, "test", classmethod(test))
     Trainer.test_with_TTA(cfg, model)
-    attributes = asked[1]
-    assert attributes._info.threshold == dict(head.calibration.thresholds)
-    assert attributes._model is None  # on true boxes there is nothing to merge
+    (evaluator,) = asked
+    assert evaluator.info.threshold == dict(head.calibration.thresholds)
+    assert not evaluator.reads_gt_boxes  # there is nothing to merge

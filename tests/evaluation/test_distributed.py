@@ -9,7 +9,7 @@ import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from kfashion_d2.evaluation import read_predictions
-from tests.evaluation.test_attribute_evaluator import NAME
+from tests.evaluation.evaluator_cases import NAME
 
 ROOT = Path(__file__).parents[2]
 
@@ -22,8 +22,8 @@ from detectron2.evaluation import inference_on_dataset
 from detectron2.utils import comm
 from torch import nn
 from kfashion_d2.engine.launch import launch
-from kfashion_d2.evaluation import AttributeEvaluator, write_predictions
-from tests.evaluation.test_attribute_evaluator import NAME, SCHEMA, Model, quarters, random_case
+from kfashion_d2.evaluation import KFashionEvaluator, write_predictions
+from tests.evaluation.evaluator_cases import NAME, SCHEMA, Model, quarters, random_case
 
 class Found(Model):
     def __init__(self, outputs):
@@ -42,7 +42,7 @@ def main(folder):
     loader = build_detection_test_loader(
         records, mapper=lambda r: {"image": quarters(), **{k: r[k] for k in ("image_id", "height", "width")}}
     )
-    evaluator = AttributeEvaluator(NAME, model=model)
+    evaluator = KFashionEvaluator(NAME, model=model)
     results = inference_on_dataset(model, loader, evaluator)
     if comm.is_main_process():
         write_predictions(evaluator.predictions, f"{folder}/{comm.get_world_size()}.parquet")
