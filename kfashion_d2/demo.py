@@ -71,7 +71,7 @@ def run_demo(
     trainer = Trainer(cfg)
     trainer.resume_or_load(resume=False)
     trainer.train()
-    results = {task: dict(metrics) for task, metrics in trainer._last_eval_results.items()}
+    results = {task: dict(metrics) for task, metrics in trainer.results.items()}
     write_metrics(results, output / "metrics.json")
     plot_training_curve(
         run_dir / "metrics.json", output / "training_curve.png", "Attribute R-CNN, tiny, on drawn people"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch.distributed as dist
+from detectron2.engine import defaults
 from detectron2.engine import launch as launch_processes
 
-__all__ = ["launch"]
+__all__ = ["ddp_without_device", "launch"]
 
 
 def launch(main_func: Callable[..., Any], num_processes: int, *, args: tuple = (), **kw: Any) -> None:
@@ -29,3 +32,19 @@ def _run(main_func: Callable[..., Any], args: tuple) -> None:
     if dist.is_initialized():
         dist.barrier()
         dist.destroy_process_group()
+
+
+@contextmanager
+def ddp_without_device() -> Iterator[None]:
+    """
+    Let a DefaultTrainer that is built meanwhile train on the CPU in several processes.
+
+    It names a CUDA device to DistributedDataParallel, which refuses one for a model on the CPU, and takes no argument
+    to leave it out.
+    """
+    create_ddp_model = defaults.create_ddp_model
+    defaults.create_ddp_model = functools.partial(create_ddp_model, device_ids=None)
+    try:
+        yield
+    finally:
+        defaults.create_ddp_model = create_ddp_model

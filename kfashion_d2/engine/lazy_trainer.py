@@ -17,14 +17,13 @@ from torch import nn
 
 from ..checkpoint import KFashionCheckpointer
 from .hooks.best_checkpoint import BestCheckpoint, StopTraining
-from .hooks.broken_images import CountBrokenImages
-from .hooks.ema import ModelEMA, UpdateEMA
+from .hooks.ema import ModelEMA
 from .hooks.finite_loss import StopAtNonFiniteLoss
 from .hooks.last_batch import LastBatch
-from .hooks.seed_iterations import SeedIterations
 from .label_counts import set_label_counts
 from .loaders import start_at_iteration
 from .setup import amp_precision
+from .training_hooks import training_hooks
 from .writers import build_writers
 
 __all__ = ["build_lazy_model", "evaluate_lazy", "train_lazy"]
@@ -99,7 +98,7 @@ def train_lazy(cfg: DictConfig, *, resume: bool = False) -> dict[str, Any]:
         scaler = torch.amp.GradScaler("cuda", enabled=precision is torch.float16)
         trainer = AMPTrainer(model, loader, optimizer, grad_scaler=scaler, precision=precision)
     checkpointer = KFashionCheckpointer(model, options.output_dir, ema=ema, trainer=trainer)
-    last = LastBatch(model)
+    last_batch = LastBatch(model)
     results: dict[str, Any] = {}
 
     def evaluate() -> dict[str, Any]:
@@ -107,32 +106,35 @@ def train_lazy(cfg: DictConfig, *, resume: bool = False) -> dict[str, Any]:
         results.update(evaluate_lazy(cfg, net if ema is None else ema.module))
         return results
 
-    main = comm.is_main_process()
+    best_checkpoint = None
+    if options.best.metric:
+        best_checkpoint = BestCheckpoint(
+            options.best.metric,
+            checkpointer,
+            lambda: results,
+            eval_period=options.eval_period,
+            mode=options.best.mode,
+            patience=options.best.patience,
+            min_delta=options.best.min_delta,
+            checkpoint_period=options.checkpointer.period,
+        )
     trainer.register_hooks(
         [
-            SeedIterations(options.seed),
-            hooks.IterationTimer(),
-            StopAtNonFiniteLoss(net, last),
-            hooks.LRScheduler(scheduler=instantiate(cfg.lr_multiplier)),
-            CountBrokenImages(last),
-            UpdateEMA(ema, net) if ema else None,
-            hooks.PeriodicCheckpointer(checkpointer, **options.checkpointer) if main else None,
-            hooks.EvalHook(options.eval_period, evaluate),
-            BestCheckpoint(
-                options.best.metric,
-                checkpointer,
-                lambda: results,
+            StopAtNonFiniteLoss(net, last_batch),
+            *training_hooks(
+                seed=options.seed,
+                scheduler=hooks.LRScheduler(scheduler=instantiate(cfg.lr_multiplier)),
+                last_batch=last_batch,
+                model=net,
+                ema=ema,
+                checkpointer=checkpointer,
+                checkpointing=options.checkpointer,
+                evaluate=evaluate,
                 eval_period=options.eval_period,
-                mode=options.best.mode,
-                patience=options.best.patience,
-                min_delta=options.best.min_delta,
-                checkpoint_period=options.checkpointer.period,
-            )
-            if options.best.metric
-            else None,
-            hooks.PeriodicWriter(build_writers(options.output_dir, options.max_iter), period=options.log_period)
-            if main
-            else None,
+                best_checkpoint=best_checkpoint,
+                build_writers=lambda: build_writers(options.output_dir, options.max_iter),
+                log_period=options.log_period,
+            ),
         ]
     )
     checkpointer.resume_or_load(options.init_checkpoint, resume=resume)

@@ -7,32 +7,33 @@ import logging
 import os
 import weakref
 from collections import OrderedDict
+from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import Any
-from unittest import mock
 
 import torch
 from detectron2.data import MetadataCatalog
-from detectron2.engine import DefaultTrainer, create_ddp_model, hooks
+from detectron2.engine import DefaultTrainer, hooks
 from detectron2.modeling import META_ARCH_REGISTRY
 from detectron2.modeling.backbone.vit import get_vit_lr_decay_rate
 from detectron2.solver import build_optimizer
 from detectron2.solver.build import get_default_optimizer_params, maybe_add_gradient_clipping
-from detectron2.utils import comm
+from fvcore.nn.precise_bn import get_bn_modules
 from torch import nn
 
 from ..checkpoint import KFashionCheckpointer, to_plain
 from ..evaluation import KFashionEvaluator
 from ..modeling import AttributeRCNN, AttributeRCNNWithTTA
 from .hooks.best_checkpoint import StopTraining, build_best_checkpoint
-from .hooks.broken_images import CountBrokenImages
-from .hooks.ema import ModelEMA, UpdateEMA
+from .hooks.ema import ModelEMA
 from .hooks.finite_loss import StopAtNonFiniteLoss
 from .hooks.last_batch import LastBatch
 from .hooks.seed_iterations import SeedIterations
 from .label_counts import set_label_counts
+from .launch import ddp_without_device
 from .loaders import build_test_loader, build_train_loader, start_at_iteration
 from .setup import amp_precision, with_checked_classes, with_seed
+from .training_hooks import training_hooks
 from .writers import build_writers
 
 __all__ = ["Trainer", "attribute_head"]
@@ -61,10 +62,7 @@ class Trainer(DefaultTrainer):
         cfg = with_seed(with_checked_classes(cfg))
         amp = cfg.SOLVER.AMP
         precision = amp_precision(amp.PRECISION, cfg.MODEL.DEVICE) if amp.ENABLED else None
-        # DefaultTrainer passes a CUDA device id to DistributedDataParallel, which a CPU model must not have.
-        on_cpu = cfg.MODEL.DEVICE == "cpu" and comm.get_world_size() > 1
-        ddp = functools.partial(create_ddp_model, device_ids=None)
-        with mock.patch("detectron2.engine.defaults.create_ddp_model", ddp) if on_cpu else nullcontext():
+        with ddp_without_device() if cfg.MODEL.DEVICE == "cpu" else nullcontext():
             super().__init__(cfg)
         if precision is not None:
             self._trainer.precision = precision
@@ -89,16 +87,30 @@ class Trainer(DefaultTrainer):
         # Before the hooks, because the one that saves keeps a reference.
         self.checkpointer = KFashionCheckpointer(model, cfg.OUTPUT_DIR, ema=self.ema, trainer=weakref.proxy(self))
         proxy = weakref.proxy(self)
-        best = build_best_checkpoint(cfg, self.checkpointer, lambda: proxy._last_eval_results)
-        ret = [SeedIterations(cfg.SEED)]
-        for hook in super().build_hooks():
-            if isinstance(hook, hooks.EvalHook):
-                ret += [hooks.EvalHook(cfg.TEST.EVAL_PERIOD, self.evaluate), best]
-            else:
-                ret.append(hook)
-            if isinstance(hook, hooks.LRScheduler):
-                ret += [CountBrokenImages(self.last_batch), UpdateEMA(self.ema, net) if self.ema else None]
-        return ret
+        return training_hooks(
+            seed=cfg.SEED,
+            scheduler=hooks.LRScheduler(),
+            last_batch=self.last_batch,
+            model=net,
+            ema=self.ema,
+            checkpointer=self.checkpointer,
+            checkpointing={"period": cfg.SOLVER.CHECKPOINT_PERIOD},
+            evaluate=self.evaluate,
+            eval_period=cfg.TEST.EVAL_PERIOD,
+            best_checkpoint=build_best_checkpoint(cfg, self.checkpointer, lambda: proxy.results),
+            build_writers=self.build_writers,
+            precise_bn=self._build_precise_bn(),
+        )
+
+    def _build_precise_bn(self) -> hooks.PreciseBN | None:
+        if not self.cfg.TEST.PRECISE_BN.ENABLED or not get_bn_modules(self.model):
+            return None
+        cfg = self.cfg.clone()
+        cfg.defrost()
+        cfg.DATALOADER.NUM_WORKERS = 0  # its loader lives beside the training's
+        return hooks.PreciseBN(
+            cfg.TEST.EVAL_PERIOD, self.model, self.build_train_loader(cfg), cfg.TEST.PRECISE_BN.NUM_ITER
+        )
 
     def build_writers(self):
         return build_writers(self.cfg.OUTPUT_DIR, self.max_iter)
@@ -110,7 +122,12 @@ class Trainer(DefaultTrainer):
             logger.info("Stopped at iteration %d: %s", self.iter, stop)
             if self.iter > self.start_iter:
                 self._last_eval_results.update(self._test_with_TTA_if_enabled())
-            return getattr(self, "_last_eval_results", None)
+            return self.results
+
+    @property
+    def results(self) -> Mapping[str, Mapping[str, float]]:
+        """The metrics of the last evaluation, task -> name -> value; empty before the first, and on other processes."""
+        return getattr(self, "_last_eval_results", {})
 
     @property
     def evaluated_model(self) -> nn.Module:

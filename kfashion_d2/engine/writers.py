@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from unittest import mock
 
 from detectron2.engine import default_writers
-from detectron2.utils.events import CommonMetricPrinter, EventWriter, get_event_storage
+from detectron2.utils.events import CommonMetricPrinter, EventStorage, EventWriter, get_event_storage
 
 __all__ = ["build_writers"]
 
 
+class _WithoutAttributeCurves(EventStorage):
+    """An event storage that shares everything with another one, and hides the curves of the attribute groups."""
+
+    def __init__(self, storage: EventStorage):
+        self.__dict__ = storage.__dict__
+
+    def histories(self):
+        return {name: values for name, values in super().histories().items() if not name.startswith("attribute/")}
+
+
 class ShortMetricPrinter(CommonMetricPrinter):
-    """Detectron2's line, which has every name with "loss" in it, without the attribute groups' own."""
+    """Prints Detectron2's line, which has every name with "loss" in it, without the attribute groups' own losses."""
 
     def write(self):
-        storage = get_event_storage()
-        shown = {name: history for name, history in storage.histories().items() if not name.startswith("attribute/")}
-        with mock.patch.object(storage, "histories", return_value=shown):
+        with _WithoutAttributeCurves(get_event_storage()):
             super().write()
 
 

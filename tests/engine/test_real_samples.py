@@ -43,7 +43,7 @@ def test_learns_the_six_garments_by_heart(cfg):
     trainer.resume_or_load(resume=False)
     trainer.train()
 
-    results = trainer._last_eval_results
+    results = trainer.results
     assert results["attributes"]["garments"] == 6
     assert results["attributes"]["recall"] == 100
 

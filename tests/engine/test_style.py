@@ -30,7 +30,7 @@ def test_the_whole_way(demo_store, tmp_path, monkeypatch):
     last = losses_of(tmp_path)
     assert 0 < last["loss_style"] < 5 and "loss_sub_style" in last and "style/style_accuracy" in last
 
-    results = trainer._last_eval_results
+    results = trainer.results
     assert list(results) == ["bbox", "attributes", "attributes_gt_boxes", "style", "sub_style"]
     dataset = DatasetCatalog.get("kfashion_val")
     for task in ("style", "sub_style"):

@@ -35,7 +35,7 @@ def test_trains_evaluates_and_resumes(demo_store, tmp_path):
     trainer = Trainer(cfg)
     trainer.resume_or_load(resume=False)
     trainer.train()
-    results = trainer._last_eval_results
+    results = trainer.results
     assert set(results) == {"bbox", "attributes", "attributes_gt_boxes"}
     assert results["attributes_gt_boxes"]["color/support"] > 0
     assert all(type(value) is float for metrics in results.values() for value in metrics.values())

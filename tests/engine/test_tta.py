@@ -16,7 +16,7 @@ def test_training_ends_with_both_evaluations(demo_store, tmp_path):
     trainer = Trainer(make_cfg(demo_store, tmp_path, *AUG, "TEST.EVAL_PERIOD", 2))
     trainer.resume_or_load(resume=False)
     trainer.train()
-    results = trainer._last_eval_results
+    results = trainer.results
     assert set(results) == {"bbox", "attributes", "attributes_gt_boxes", "bbox_TTA", "attributes_TTA"}
     assert results["attributes_TTA"]["garments"] == results["attributes"]["garments"] > 0
     assert (tmp_path / "inference_TTA/kfashion_val/attribute_metrics.json").is_file()
