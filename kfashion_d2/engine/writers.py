@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from detectron2.engine import default_writers
 from detectron2.utils.events import CommonMetricPrinter, EventStorage, EventWriter, get_event_storage
 
