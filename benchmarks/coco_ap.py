@@ -14,7 +14,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from tabulate import tabulate
 
-from kfashion_d2.evaluation.coco_ap import BACKENDS, coco_tables, default_backend
+from kfashion_d2.evaluation.detection.coco_ap import BACKENDS, coco_tables, default_backend
 
 from .measure import peak_memory
 from .objects import NUM_CATEGORIES, draw_objects, to_coco

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from tabulate import tabulate
 
-from kfashion_d2.evaluation.iou_f1 import evaluate_iou_f1
-from kfashion_d2.evaluation.iou_f1_arrays import iou_f1_tables
+from kfashion_d2.evaluation.detection.iou_f1 import evaluate_iou_f1
+from kfashion_d2.evaluation.detection.iou_f1_arrays import iou_f1_tables
 
 from .measure import peak_memory
 from .objects import NUM_CATEGORIES, draw_objects, to_coco

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from kfashion_d2.evaluation.object_arrays import ObjectArrays, pack_multi_hot
+from kfashion_d2.evaluation.detection.object_arrays import ObjectArrays, pack_multi_hot
 
 __all__ = ["NUM_CATEGORIES", "draw_objects", "to_coco"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kfashion_d2.evaluation.predictions import Predictions, PredictionsInfo
+from kfashion_d2.evaluation.predictions.core import Predictions, PredictionsInfo
 from kfashion_d2.schema import AttributeSchema, kfashion_schema
 
 __all__ = ["make_predictions"]

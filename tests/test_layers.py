@@ -35,10 +35,9 @@ SECOND_RING = (
 )
 # What meets Detectron2's own classes inside a wing of the second ring.
 THIRD_RING_GUESTS = {
-    "kfashion_d2.evaluation.attribute_evaluator",
-    "kfashion_d2.evaluation.coco_evaluator",
-    "kfashion_d2.evaluation.image_predictions",
-    "kfashion_d2.evaluation.style_evaluator",
+    "kfashion_d2.evaluation.evaluator",
+    "kfashion_d2.evaluation.predictions.gt_box_attributes",
+    "kfashion_d2.evaluation.predictions.image",
 }
 
 # What each part of the house may import of the others, beside utils, which all of them may.

@@ -16,9 +16,10 @@ from detectron2.utils.file_io import PathManager
 from torch import nn
 
 from ..schema import AttributeSchema, Label
-from .coco_results import write_coco_results
-from .gt_box_attributes import GTBoxAttributeReader
-from .image_predictions import (
+from .evaluate import Evaluation, evaluate_predictions
+from .predictions.core import Predictions, PredictionsInfo, Thresholds, concatenate_predictions
+from .predictions.gt_box_attributes import GTBoxAttributeReader
+from .predictions.image import (
     ImagePredictions,
     attribute_scores,
     detections_from_output,
@@ -26,10 +27,9 @@ from .image_predictions import (
     stack_images,
     style_scores,
 )
-from .metrics_file import metrics_text
-from .metrics_table import training_table
-from .prediction_metrics import Evaluation, evaluate_predictions
-from .predictions import Predictions, PredictionsInfo, Thresholds, concatenate_predictions
+from .results.coco_results import write_coco_results
+from .results.metrics_file import metrics_text
+from .results.tables import training_table
 
 __all__ = ["KFashionEvaluator"]
 

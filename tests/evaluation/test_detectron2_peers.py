@@ -10,10 +10,10 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.evaluation import COCOEvaluator
 from detectron2.structures import Boxes, Instances
 from detectron2.utils import comm
-from tests.data.test_convert import with_id, write
 
 from kfashion_d2.data import coco_json_file, convert_dataset, register_kfashion
 from kfashion_d2.evaluation import KFashionEvaluator
+from tests.data.conversion.test_convert import with_id, write
 
 NAME = "kfashion_coco_test"
 TASKS = ("bbox", "segm")

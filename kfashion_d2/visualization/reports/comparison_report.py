@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ...evaluation.comparison import Comparison
-from ...evaluation.comparison_text import comparison_rows
+from ...evaluation.results.comparison import Comparison
+from ...evaluation.results.comparison_table import comparison_rows
 from ...schema import AttributeSchema
 from .evaluation_tables import METRIC_NAMES, TASK_NAMES, headline_name, other_name, pair
 from .render import render_page

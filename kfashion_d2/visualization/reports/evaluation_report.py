@@ -17,7 +17,7 @@ from ...evaluation import (
     task_rows,
     threshold_row,
 )
-from ...evaluation.mistakes import best_and_worst, confident_mistakes, image_scores
+from ...evaluation.analysis.mistakes import best_and_worst, confident_mistakes, image_scores
 from ...schema import CATEGORY_GROUP
 from ..drawing.fonts import resolve_language
 from .evaluation_charts import pr_panel, reliability_panel

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...evaluation import ATTRIBUTE_TASKS, BANDS, Evaluation, Predictions, confusion_matrix, task_rows
-from ...evaluation.metrics_table import HEADLINE
+from ...evaluation.results.tables import HEADLINE
 from ...schema import AttributeGroup, Label
 
 __all__ = [

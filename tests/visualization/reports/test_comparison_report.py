@@ -6,7 +6,7 @@ import pytest
 from benchmarks.predictions import make_predictions
 from kfashion_d2.evaluation import compare_runs
 from kfashion_d2.visualization import write_comparison_report
-from tests.evaluation.test_comparison import ACCURACY, make_run
+from tests.evaluation.results.test_comparison import ACCURACY, make_run
 from tests.visualization.reports.browser import needs_browser, run_in_browser, sort_script
 from tests.visualization.reports.test_evaluation_report import HOSTILE, check_sorted
 

@@ -1,0 +1,1 @@
+"""Why a model is wrong, where its labels may be, and how sure a metric is."""

@@ -1,0 +1,1 @@
+"""Metrics of attribute labels and of styles."""

@@ -1,0 +1,1 @@
+"""Detections matched to garments, and the metrics that follow from the match."""

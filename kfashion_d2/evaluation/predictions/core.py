@@ -1,0 +1,197 @@
+"""
+What an evaluation run keeps: detections, ground truth and scores of all images, as plain arrays.
+
+Shapes: N images, D detections and G garments of all images together, L labels of the schema, K classes, S styles.
+The detections of image i are rows ``det_offsets[i]:det_offsets[i + 1]``, its garments ``gt_offsets[i]:...``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from ...schema import AttributeSchema, Label
+
+__all__ = ["Predictions", "PredictionsInfo", "concatenate_predictions"]
+
+Thresholds = float | Mapping[str, float | Sequence[float]]
+
+
+@dataclass(frozen=True)
+class PredictionsInfo:
+    """
+    What the columns mean.
+
+    Attributes:
+        dataset: the registered name.
+        schema: the groups of the L label columns.
+        classes: the class mode ("category", "part", "category_or_part"); None of a dataset that is not ours.
+        class_names: K labels, by class id.
+        threshold: the least score of a multi-label answer: one number, or one for each group, or one for each label
+            of a group; see :func:`threshold_row`.
+        iou_threshold: from which on a detection stands for a garment.
+        label_counts: int64 (2, L): garments of the training set that have the label, and garments of which it is
+            known; None where the training set was not at hand.
+        model: facts about the model, as in ``{"config": ..., "weights": ...}``; plain values.
+    """
+
+    dataset: str
+    schema: AttributeSchema
+    classes: str | None = None
+    class_names: tuple[Label, ...] = ()
+    threshold: Thresholds = 0.5
+    iou_threshold: float = 0.5
+    label_counts: np.ndarray | None = None
+    model: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def class_parts(self) -> tuple[int, ...] | None:
+        """For every class the id of its part; None where the class mode is not known."""
+        return None if self.classes is None else self.schema.class_parts(self.classes)
+
+
+@dataclass
+class Predictions:
+    """
+    Attributes:
+        info: what the columns mean.
+        image_ids: int64 (N,), the dataset's ids.
+        image_indices: int64 (N,), places in the dataset, ascending.
+        heights, widths: int32 (N,), pixels of the original image.
+        styles, sub_styles: int16 (N,), the image's style and sub-style, -1 unknown.
+        style_scores, sub_style_scores: float32 (N, S); None of a model that predicts none.
+        det_offsets: int64 (N + 1,).
+        det_boxes: float32 (D, 4), XYXY pixels of the original image.
+        det_scores: float32 (D,).
+        det_classes: int16 (D,).
+        det_attributes: float16 (D, L), ``pred_attributes`` of the detections.
+        det_masks: D times COCO's compressed RLE, an Arrow array of bytes; None of a model without masks.
+        gt_offsets: int64 (N + 1,).
+        gt_places: int32 (G,), the garment's place in its image's annotations.
+        gt_boxes: float64 (G, 4), XYXY.
+        gt_areas: float64 (G,), of the polygon or the box; what COCO's small, medium and large go by.
+        gt_classes: int16 (G,), -1 unknown.
+        gt_parts: int8 (G,), ids in ``schema.parts``.
+        gt_targets: int8 (G, L): 1 yes, 0 no, -1 unknown or not applicable.
+        gt_attributes: float16 (G, L), ``pred_attributes`` read from the true boxes; None where they were not asked for.
+        gt_masks: as `det_masks`.
+    """
+
+    info: PredictionsInfo
+    image_ids: np.ndarray
+    image_indices: np.ndarray
+    heights: np.ndarray
+    widths: np.ndarray
+    styles: np.ndarray
+    sub_styles: np.ndarray
+    det_offsets: np.ndarray
+    det_boxes: np.ndarray
+    det_scores: np.ndarray
+    det_classes: np.ndarray
+    det_attributes: np.ndarray
+    gt_offsets: np.ndarray
+    gt_places: np.ndarray
+    gt_boxes: np.ndarray
+    gt_areas: np.ndarray
+    gt_classes: np.ndarray
+    gt_parts: np.ndarray
+    gt_targets: np.ndarray
+    gt_attributes: np.ndarray | None = None
+    style_scores: np.ndarray | None = None
+    sub_style_scores: np.ndarray | None = None
+    det_masks: Any = None
+    gt_masks: Any = None
+
+    @property
+    def schema(self) -> AttributeSchema:
+        return self.info.schema
+
+    @property
+    def num_images(self) -> int:
+        return len(self.image_ids)
+
+    @property
+    def num_detections(self) -> int:
+        return len(self.det_scores)
+
+    @property
+    def num_garments(self) -> int:
+        return len(self.gt_classes)
+
+    @cached_property
+    def det_images(self) -> np.ndarray:
+        """int64 (D,): the row of each detection's image."""
+        return np.repeat(np.arange(self.num_images), np.diff(self.det_offsets))
+
+    @cached_property
+    def gt_images(self) -> np.ndarray:
+        """int64 (G,): the row of each garment's image."""
+        return np.repeat(np.arange(self.num_images), np.diff(self.gt_offsets))
+
+    def select(self, images: np.ndarray) -> Predictions:
+        """Those of some images, int (M,) rows, in the order given."""
+        images = np.asarray(images, dtype=np.int64)
+        rows: dict[str, np.ndarray] = {"": images}
+        changes: dict[str, Any] = {}
+        for prefix in ("det", "gt"):
+            rows[prefix], changes[f"{prefix}_offsets"] = _rows_of(getattr(self, f"{prefix}_offsets"), images)
+        for name in array_names():
+            value, kept = getattr(self, name), rows[row_kind(name)]
+            if value is not None and name not in changes:
+                changes[name] = value[kept] if isinstance(value, np.ndarray) else value.take(kept)
+        return replace(self, **changes)
+
+    def with_info(self, **changes: Any) -> Predictions:
+        """The same arrays under another :class:`PredictionsInfo`, as with other thresholds."""
+        return replace(self, info=replace(self.info, **changes))
+
+
+def array_names() -> list[str]:
+    """The fields that hold arrays, all but `info`."""
+    return [f.name for f in fields(Predictions) if f.name != "info"]
+
+
+def row_kind(name: str) -> str:
+    """What a row of a field is: a detection ("det"), a garment ("gt") or an image ("")."""
+    prefix = name.partition("_")[0]
+    return prefix if prefix in ("det", "gt") else ""
+
+
+def _rows_of(offsets: np.ndarray, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The rows of some images, one after the other, and their own offsets."""
+    counts = np.diff(offsets)[images]
+    new = np.concatenate([[0], np.cumsum(counts)])
+    return np.arange(new[-1]) + np.repeat(offsets[images] - new[:-1], counts), new
+
+
+def concatenate_predictions(parts: Sequence[Predictions]) -> Predictions:
+    """
+    Those of several processes as one, by image, whoever saw it and when; an image that was seen twice counts once.
+
+    Raises:
+        ValueError: there are none.
+    """
+    if not parts:
+        raise ValueError("no predictions to put together")
+    merged: dict[str, Any] = {}
+    for name in array_names():
+        values = [getattr(part, name) for part in parts]
+        if any(value is None for value in values):
+            merged[name] = None
+        elif name.endswith("_offsets"):
+            counts = np.concatenate([np.diff(value) for value in values])
+            merged[name] = np.concatenate([[0], np.cumsum(counts)])
+        elif isinstance(values[0], np.ndarray):
+            merged[name] = values[0] if len(values) == 1 else np.concatenate(values)
+        else:
+            import pyarrow as pa
+
+            merged[name] = values[0] if len(values) == 1 else pa.concat_arrays(values)
+    whole = Predictions(info=parts[0].info, **merged)
+    indices, first = np.unique(whole.image_indices, return_index=True)
+    in_order = len(indices) == whole.num_images and (first == np.arange(len(first))).all()
+    return whole if in_order else whole.select(first)

@@ -1,0 +1,1 @@
+"""The numbers of an evaluation in a file, in tables, and beside those of other runs."""

@@ -1,0 +1,146 @@
+import contextlib
+import io
+import sys
+
+import numpy as np
+import pycocotools.mask as mask_util
+import pytest
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from kfashion_d2.evaluation import ObjectArrays, coco_tables
+from kfashion_d2.evaluation.detection.coco_ap import BACKENDS, LARGE, default_backend
+from kfashion_d2.evaluation.detection.object_arrays import Masks, to_rle
+from tests.evaluation.detection.drawn_coco import drawn_coco
+
+NUM_CATEGORIES = 6
+
+
+def whole_run(gt, dt, iou_type, max_dets):
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO()
+        truth.dataset = gt
+        truth.createIndex()
+        evaluation = COCOeval(truth, truth.loadRes(dt), iou_type)
+        evaluation.params.maxDets = max_dets
+        evaluation.evaluate()
+        evaluation.accumulate()
+        if max_dets == [1, 10, 100]:
+            evaluation.summarize()
+    return evaluation
+
+
+def as_arrays(gt, dt, iou_type):
+    """Of category ids 0 to 5; masks of different polygons, areas of the masks."""
+    places = {image["id"]: place for place, image in enumerate(gt["images"])}
+    sides = []
+    for annotations in (gt["annotations"], dt):
+        masks = None
+        if iou_type == "segm":
+            masks = Masks.of(to_rle(a["segmentation"], 400, 300) for a in annotations)
+        boxes = np.array([a["bbox"] for a in annotations])
+        side = ObjectArrays(
+            images=np.array([places[a["image_id"]] for a in annotations]),
+            categories=np.array([a["category_id"] for a in annotations]),
+            boxes=boxes,
+            areas=boxes[:, 2] * boxes[:, 3] if masks is None else masks.areas(),
+            scores=np.array([a["score"] for a in annotations]) if annotations is dt else None,
+            crowd=None if annotations is dt else np.array([a["iscrowd"] for a in annotations], dtype=bool),
+            masks=masks,
+        )
+        sides.append(side)
+    truth, found = sides
+    return ObjectArrays(**{**vars(truth), "areas": np.array([a["area"] for a in gt["annotations"]])}), found
+
+
+@pytest.fixture(params=BACKENDS)
+def backend(request):
+    if request.param == "faster-coco-eval":
+        pytest.importorskip("faster_coco_eval")
+    return request.param
+
+
+@pytest.mark.parametrize("iou_type", ["bbox", "segm"])
+@pytest.mark.parametrize("max_dets", [[1, 10, 100], [1, 2, 3]])
+@pytest.mark.parametrize("seed, grid", [(0, None), (1, 20)])
+def test_every_backend_equals_one_run_of_pycocotools(backend, iou_type, max_dets, seed, grid):
+    # Category 3 has detections alone, 4 ground truth alone, 5 nothing; some images are empty.
+    gt, dt = drawn_coco(seed, images=25, categories=NUM_CATEGORIES, used=(0, 1, 2, 3, 4), crowd=0.25, grid=grid)
+    gt["annotations"] = [a for a in gt["annotations"] if a["category_id"] != 3]
+    dt = [d for d in dt if d["category_id"] != 4]
+    if iou_type == "segm":
+        for result in dt:
+            x, y, w, h = result["bbox"]
+            result["segmentation"] = to_rle([[x, y, x + w, y, x + w, y + h]], 400, 300)
+    arrays = as_arrays(gt, dt, iou_type)
+    if iou_type == "segm":
+        for result in dt:
+            del result["bbox"]
+    if backend == "arrays" and max_dets != [1, 10, 100]:
+        with pytest.raises(ValueError, match="knows"):
+            coco_tables(*arrays, NUM_CATEGORIES, max_dets=max_dets, backend=backend)
+        return
+    tables = coco_tables(*arrays, NUM_CATEGORIES, max_dets=max_dets, backend=backend)
+    peer = whole_run(gt, dt, iou_type, max_dets)
+    precision, recall = peer.eval["precision"], peer.eval["recall"]
+    np.testing.assert_allclose(tables.ap, precision[..., -1].mean(axis=1), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(tables.recall, recall[..., -1], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(tables.recall_at, recall[:, :, 0, :2].transpose(2, 0, 1), rtol=0, atol=1e-12)
+    assert (tables.ap[:, 3] == -1).all() and (tables.ap[:, 4, 0] == 0).all()
+    some = coco_tables(*arrays, NUM_CATEGORIES, max_dets=max_dets, backend=backend, categories=[2])
+    np.testing.assert_array_equal(some.ap[:, 2], tables.ap[:, 2])
+    assert (some.ap[:, :2] == -1).all()
+    if max_dets == [1, 10, 100]:
+        np.testing.assert_allclose(tables.stats, peer.stats, rtol=0, atol=1e-12)
+
+
+def test_golden_values(backend):
+    """Two garments, the better detection of IoU 0.8 on the first; the other is a false one."""
+    gt = ObjectArrays(
+        images=np.array([0, 1]),
+        categories=np.zeros(2, dtype=np.int64),
+        boxes=np.array([[0, 0, 100, 100], [0, 0, 20, 20.0]]),
+        areas=np.array([10_000, 400.0]),
+    )
+    dt = ObjectArrays(
+        images=np.array([0, 0]),
+        categories=np.zeros(2, dtype=np.int64),
+        boxes=np.array([[0, 0, 100, 80], [300, 300, 50, 50.0]]),
+        areas=np.array([8_000, 2_500.0]),
+        scores=np.array([0.9, 0.5]),
+    )
+    ap, ap50, ap75, small, medium, large, *_ = coco_tables(gt, dt, 1, backend=backend).stats
+    assert ap50 == ap75 == pytest.approx(51 / 101)
+    assert ap == pytest.approx(0.7 * 51 / 101)
+    assert (small, medium, large) == (0, -1, pytest.approx(0.7))
+
+
+def test_without_the_library_pycocotools_does_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "faster_coco_eval", None)
+    with pytest.raises(ImportError):
+        import faster_coco_eval  # noqa: F401
+    assert default_backend() == "pycocotools"
+    assert default_backend(LARGE + 1) == "arrays"
+    assert default_backend(LARGE + 1, (1, 10, 300)) == "pycocotools"
+
+
+def test_mistakes_are_named():
+    gt, dt = as_arrays(*drawn_coco(0, images=2), "bbox")
+    with pytest.raises(ValueError, match="backend is 'fast'; choose one of faster-coco-eval, pycocotools, arrays"):
+        coco_tables(gt, dt, NUM_CATEGORIES, backend="fast")
+    with pytest.raises(ValueError, match="three limits, ascending"):
+        coco_tables(gt, dt, NUM_CATEGORIES, max_dets=[100])
+    with pytest.raises(ValueError, match="areas has 1 rows"):
+        ObjectArrays(images=np.zeros(2), categories=np.zeros(2), boxes=np.zeros((2, 4)), areas=np.zeros(1))
+
+
+def test_masks_come_back():
+    rng = np.random.default_rng(0)
+    pixels = [np.asfortranarray(rng.random((5 + i, 7)) < 0.5, dtype=np.uint8) for i in range(4)]
+    masks = Masks.of(mask_util.encode(p) for p in pixels)
+    both = Masks.concatenate([masks.take(np.array([3, 1])), masks, Masks.of([])])
+    for found, index in zip(both, [3, 1, 0, 1, 2, 3], strict=True):
+        np.testing.assert_array_equal(mask_util.decode(found), pixels[index])
+    assert masks.areas().tolist() == [p.sum() for p in pixels]
+    with pytest.raises(IndexError):
+        masks[4]
