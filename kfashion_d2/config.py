@@ -1,4 +1,4 @@
-"""Every key that this package adds to Detectron2's config, with its default."""
+"""The keys that this package adds to Detectron2's config, each with its default and its meaning."""
 
 from __future__ import annotations
 
@@ -18,158 +18,219 @@ logger = logging.getLogger(__name__)
 
 def add_kfashion_config(cfg: CN) -> None:
     """
-    Add the keys of kfashion_d2 to a config, and its models to Detectron2's registries. Call it before
-    ``cfg.merge_from_file``; a second call resets the keys.
+    Add the keys of kfashion_d2 to a config, and its models to Detectron2's registries.
+
+    Call it before ``cfg.merge_from_file``; a second call resets the keys. The comment above a key is its documentation:
+    docs/configs.md is made of these comments by ``python -m tests.config_page``.
     """
     from . import modeling  # noqa: F401  # registers
 
-    # ---------------------------------------------------------------- the data
+    # ---------------------------------------------------------------- Data
     cfg.DATASETS.KFASHION = CN()
-    # Folder that tools/convert_kfashion.py wrote. Its splits register as kfashion_train, kfashion_val, ...
-    # Empty: $DETECTRON2_DATASETS/kfashion, if it is there.
+    # The folder that tools/convert_kfashion.py wrote. Each split in it is registered as kfashion_<split>, as in
+    # kfashion_train and kfashion_val. If the key is empty, $DETECTRON2_DATASETS/kfashion is taken, where that exists.
     cfg.DATASETS.KFASHION.ROOT = ""
-    # Where the images are, if they moved since conversion. Empty: where they were.
+    # The folder that holds the images, if they moved since the conversion. If the key is empty, the images are read
+    # from where the conversion found them.
     cfg.DATASETS.KFASHION.IMAGE_ROOT = ""
-    # What the detector's classes are:
-    #   category           the 21 categories; garments of unknown category are ignored
-    #   part               top, bottom, outer, dress; the category becomes one more attribute group
-    #   category_or_part   the categories, and "other top", "other bottom", ... for the unknown ones
+    # This key says what the detector's classes are.
+    #   category          The 21 categories are the classes. Garments of unknown category are ignored.
+    #   part              Top, bottom, outer and dress are the classes. The category becomes one more attribute group,
+    #                     so that garments of unknown category train too.
+    #   category_or_part  The categories are classes, and so are "other top", "other bottom", "other outer" and
+    #                     "other dress" for garments of unknown category: 25 in all.
     cfg.DATASETS.KFASHION.CLASSES = "category"
-    # A schema file of your own. Empty: K-Fashion's.
+    # The path of a schema file, which lists the groups and labels of another data set. If the key is empty, the
+    # vocabulary is that of K-Fashion.
     cfg.DATASETS.KFASHION.SCHEMA = ""
 
-    # ---------------------------------------------------------------- the attribute branch
+    # ---------------------------------------------------------------- Attribute branch
+    # These keys build the branch that predicts the attributes of each garment. It needs one of our ROI heads as
+    # MODEL.ROI_HEADS.NAME.
     cfg.MODEL.ROI_ATTRIBUTE_HEAD = CN()
+    # The registered name of the head: "AttributeHead", or "KCoordAttributeHead" for the recipe of K-COORD.
     cfg.MODEL.ROI_ATTRIBUTE_HEAD.NAME = "AttributeHead"
-    # Names of the groups to train, in any order. Empty: all of the schema ("category" among them in part mode).
+    # The names of the groups to train, in any order. If the key is empty, all groups of the schema train; in part mode
+    # "category" is one of them.
     cfg.MODEL.ROI_ATTRIBUTE_HEAD.GROUPS = []
-    # What the branch reads:
-    #   own   its own pooler, on FPN levels or the C4 map (the four keys below)
-    #   box   the features that the box predictor reads (of Cascade's last stage; the mean of res5 in a C4 model),
-    #         pooled again on the final boxes in test
+    # This key says which features the branch reads.
+    #   own  The branch has its own pooler, on the levels of the FPN or on the C4 map; the next four keys configure it.
+    #   box  The branch reads the features that the box predictor reads: those of the last stage in a Cascade R-CNN, the
+    #        mean of res5 in a C4 model. In test they are pooled again on the final boxes.
     cfg.MODEL.ROI_ATTRIBUTE_HEAD.FEATURES = "own"
-    # Feature maps that the branch pools from. Empty: those of ROI_HEADS.IN_FEATURES.
+    # The feature maps that the branch pools from. If the key is empty, they are those of ROI_HEADS.IN_FEATURES.
     cfg.MODEL.ROI_ATTRIBUTE_HEAD.IN_FEATURES = []
-    # Side of the pooled square, in cells.
+    # The side of the pooled square, in cells.
     cfg.MODEL.ROI_ATTRIBUTE_HEAD.POOLER_RESOLUTION = 7
+    # The number of samples along each side of a pooled cell. 0 lets it grow with the box.
     cfg.MODEL.ROI_ATTRIBUTE_HEAD.POOLER_SAMPLING_RATIO = 0
+    # The kind of the pooler, one of those that Detectron2's ROIPooler knows.
     cfg.MODEL.ROI_ATTRIBUTE_HEAD.POOLER_TYPE = "ROIAlignV2"
-    # 3x3 convolutions, then fully connected layers, before the last linear layer; both may be 0.
+    # The number of 3x3 convolutions that the pooled features pass first.
     cfg.MODEL.ROI_ATTRIBUTE_HEAD.NUM_CONV = 0
+    # The number of channels of each convolution.
     cfg.MODEL.ROI_ATTRIBUTE_HEAD.CONV_DIM = 256
+    # The number of fully connected layers between the convolutions and the last, linear layer.
     cfg.MODEL.ROI_ATTRIBUTE_HEAD.NUM_FC = 2
+    # The output size of each fully connected layer.
     cfg.MODEL.ROI_ATTRIBUTE_HEAD.FC_DIM = 1024
-    # Normalisation of the convolutions: "", "BN", "GN", ...
+    # The normalisation of the convolutions, by Detectron2's name, such as "BN" or "GN". If the key is empty, there is
+    # none.
     cfg.MODEL.ROI_ATTRIBUTE_HEAD.NORM = ""
-    # Multiplier of the branch's loss, and of every group's own loss in the order of GROUPS (empty: 1 for each).
+    # The multiplier of the branch's loss.
     cfg.MODEL.ROI_ATTRIBUTE_HEAD.LOSS_WEIGHT = 1.0
+    # The multiplier of each group's own loss, in the order of GROUPS. If the key is empty, all of them are 1.
     cfg.MODEL.ROI_ATTRIBUTE_HEAD.GROUP_WEIGHTS = []
-
-    # Size of a learned vector of the garment's class beside the features; 0: none. The true class in training, the
-    # predicted one in test.
+    # The size of a learned vector of the garment's class that the last layer reads beside the features. In training it
+    # is the vector of the true class, in test that of the predicted one. 0 means that there is none.
     cfg.MODEL.ROI_ATTRIBUTE_HEAD.CLASS_EMBED_DIM = 0
-    # Add log P(label | class), counted from the training set, to the logits.
+    # If the key is True, log P(label | class), counted from the training set, is added to the logits.
     cfg.MODEL.ROI_ATTRIBUTE_HEAD.CLASS_PRIOR = False
-    # Leave out labels that the schema says cannot occur on the garment's part.
+    # If the key is True, labels that cannot occur on the garment's part, as the schema has it, are left out.
     cfg.MODEL.ROI_ATTRIBUTE_HEAD.MASK_IMPOSSIBLE = False
 
-    # The plain losses; what the shipped configs choose, and why, is in docs/ablation.md.
+    # ---------------------------------------------------------------- Attribute losses
+    # These keys choose the losses of the attribute branch. The defaults are the plain losses, which need no counts of a
+    # training set; docs/ablation.md says what the shipped configs choose instead, and why.
     cfg.MODEL.ROI_ATTRIBUTE_HEAD.LOSS = CN()
-    # Single-label groups: cross_entropy, or logit_adjusted (arXiv 2007.07314) with the training set's prior and TAU.
+    # This key names the loss of single-label groups.
+    #   cross_entropy   The softmax cross-entropy is taken as it is.
+    #   logit_adjusted  TAU times the logarithm of the training set's prior is added to the logits first
+    #                   (arXiv 2007.07314).
     cfg.MODEL.ROI_ATTRIBUTE_HEAD.LOSS.SINGLE = "cross_entropy"
+    # The strength of logit adjustment.
     cfg.MODEL.ROI_ATTRIBUTE_HEAD.LOSS.TAU = 1.0
-    # Share of a single-label target that is spread over all labels.
+    # The share of a single-label target that is spread over all labels of the group.
     cfg.MODEL.ROI_ATTRIBUTE_HEAD.LOSS.LABEL_SMOOTHING = 0.0
-    # Multi-label groups: bce, focal (arXiv 1708.02002) or asymmetric (arXiv 2009.14119).
+    # This key names the loss of multi-label groups.
+    #   bce         The binary cross-entropy of each label is taken as it is.
+    #   focal       Labels that are answered well already weigh less (arXiv 1708.02002).
+    #   asymmetric  Easy negatives weigh less than easy positives, or nothing (arXiv 2009.14119).
     cfg.MODEL.ROI_ATTRIBUTE_HEAD.LOSS.MULTI = "bce"
+    # The exponent of the focal loss.
     cfg.MODEL.ROI_ATTRIBUTE_HEAD.LOSS.FOCAL_GAMMA = 2.0
-    # Weight of positives, 1 - it of negatives; negative: no weights.
+    # The weight of positives in the focal loss; negatives have 1 minus it. A negative value means no weights.
     cfg.MODEL.ROI_ATTRIBUTE_HEAD.LOSS.FOCAL_ALPHA = 0.25
-    # The asymmetric loss's exponents, and its shift of the negatives' probability.
+    # The asymmetric loss's exponent for negatives.
     cfg.MODEL.ROI_ATTRIBUTE_HEAD.LOSS.GAMMA_NEG = 4.0
+    # The asymmetric loss's exponent for positives.
     cfg.MODEL.ROI_ATTRIBUTE_HEAD.LOSS.GAMMA_POS = 0.0
+    # The asymmetric loss lowers the probability of negatives by this much, and not below 0.
     cfg.MODEL.ROI_ATTRIBUTE_HEAD.LOSS.CLIP = 0.05
-    # Weight positives of a multi-label group by negatives / positives of the training set, between 1 and this; 0: off.
+    # Positives of a multi-label group weigh as much as the training set has negatives for each positive, but at least 1
+    # and at most this number. 0 means no such weights.
     cfg.MODEL.ROI_ATTRIBUTE_HEAD.LOSS.POS_WEIGHT_CAP = 0.0
-    # Between groups: fixed (GROUP_WEIGHTS), or uncertainty (arXiv 1705.07115: learned weights, times GROUP_WEIGHTS).
+    # This key says how the groups' losses are balanced against each other.
+    #   fixed        GROUP_WEIGHTS are the weights.
+    #   uncertainty  The weights are learned (arXiv 1705.07115), and multiplied by GROUP_WEIGHTS.
     cfg.MODEL.ROI_ATTRIBUTE_HEAD.LOSS.BALANCE = "fixed"
 
-    # ---------------------------------------------------------------- image style (META_ARCHITECTURE AttributeRCNN)
+    # ---------------------------------------------------------------- Image style
+    # These keys build the head that predicts the style of the whole image. It is there when MODEL.META_ARCHITECTURE is
+    # AttributeRCNN; see docs/models.md.
     cfg.MODEL.STYLE_HEAD = CN()
-    # Feature maps whose mean over the image the head reads. Empty: those of ROI_HEADS.IN_FEATURES.
+    # The feature maps whose means over the image the head reads. If the key is empty, they are those of
+    # ROI_HEADS.IN_FEATURES.
     cfg.MODEL.STYLE_HEAD.IN_FEATURES = []
-    # Fully connected layers before the last, linear ones.
+    # The number of fully connected layers before the last, linear layers.
     cfg.MODEL.STYLE_HEAD.NUM_FC = 0
+    # The output size of each fully connected layer.
     cfg.MODEL.STYLE_HEAD.FC_DIM = 512
-    # Predict the sub-style, too. Images without one do not train it.
+    # If the key is True, the sub-style is predicted too. Images without a sub-style do not train it.
     cfg.MODEL.STYLE_HEAD.SUB_STYLE = True
-    # Multiplier of the head's losses. Much of it costs boxes: see docs/models.md.
+    # The multiplier of the head's losses. A large one costs accuracy of the boxes; see docs/models.md.
     cfg.MODEL.STYLE_HEAD.LOSS_WEIGHT = 0.25
-    # Multiplier of the gradient that the head sends into the backbone. 0: the head learns from the detector's features,
-    # and the detector nothing from the head.
+    # The multiplier of the gradient that the head sends into the backbone. With 0 the head learns from the detector's
+    # features, and the detector trains as if there were no head.
     cfg.MODEL.STYLE_HEAD.GRADIENT_SCALE = 1.0
-    # cross_entropy, or logit_adjusted (arXiv 2007.07314) with the training set's prior and TAU.
+    # This key names the loss.
+    #   cross_entropy   The softmax cross-entropy is taken as it is.
+    #   logit_adjusted  TAU times the logarithm of the training set's prior is added to the logits first
+    #                   (arXiv 2007.07314).
     cfg.MODEL.STYLE_HEAD.LOSS = "cross_entropy"
+    # The strength of logit adjustment.
     cfg.MODEL.STYLE_HEAD.TAU = 1.0
-    # Share of a target that is spread over all styles.
+    # The share of a target that is spread over all styles.
     cfg.MODEL.STYLE_HEAD.LABEL_SMOOTHING = 0.0
 
-    # ---------------------------------------------------------------- the ViT backbone (build_vitdet_b_backbone)
+    # ---------------------------------------------------------------- ViT backbone
+    # These keys are read by the backbone build_vitdet_b_backbone.
     cfg.MODEL.VIT = CN()
-    # Side, in pixels, of the square that pictures are padded to; no picture may be larger.
+    # The side, in pixels, of the square that images are padded to. No image may be larger after its resize.
     cfg.MODEL.VIT.IMAGE_SIZE = 1024
+    # The probability with which the last block is left out for an image in training (stochastic depth). It grows from
+    # 0 at the first block.
     cfg.MODEL.VIT.DROP_PATH_RATE = 0.1
 
-    # ---------------------------------------------------------------- training and evaluation
-    # SGD (Detectron2's own) or ADAMW.
+    # ---------------------------------------------------------------- Optimizer and precision
+    # The optimizer: "SGD", which is Detectron2's own, or "ADAMW".
     cfg.SOLVER.OPTIMIZER = "SGD"
-    # With ADAMW and a ViT backbone: the learning rate's factor from each of its 12 blocks to the one below.
+    # With ADAMW and a ViT backbone, each of the 12 blocks has the learning rate of the block above times this factor.
     cfg.SOLVER.LAYER_DECAY = 1.0
-    # With SOLVER.AMP.ENABLED (CUDA alone): float16, with scaled losses, or bfloat16, without.
+    # What mixed precision (SOLVER.AMP.ENABLED, on CUDA only) computes in: "float16", with scaled losses, or "bfloat16",
+    # without.
     cfg.SOLVER.AMP.PRECISION = "float16"
-    # An exponential moving average of the weights: evaluated, saved as the checkpoint's model, and thus predicted with.
+
+    # ---------------------------------------------------------------- Average of the weights
+    # These keys keep an exponential moving average of the weights; see docs/training.md.
     cfg.SOLVER.EMA = CN()
+    # If the key is True, the average is kept. It is what is evaluated, and the model of the checkpoints.
     cfg.SOLVER.EMA.ENABLED = False
-    # Share of the average that stays at each iteration; it looks back on about 1 / (1 - DECAY) of them.
+    # The share of the average that stays at each iteration. The average looks back on about 1 / (1 - DECAY) iterations.
     cfg.SOLVER.EMA.DECAY = 0.9998
-    # Begin with a shorter look back: at iteration n at most (1 + n) / (10 + n) of the average stays.
+    # If the key is True, the average looks back less far at first: at iteration n at most (1 + n) / (10 + n) of it
+    # stays.
     cfg.SOLVER.EMA.WARMUP = True
-    # The evaluation's metric, as "bbox/AP50", by which model_best.pth is chosen. Empty: none is.
-    cfg.TEST.BEST = CN()
-    cfg.TEST.BEST.METRIC = ""
-    # max or min: what is better.
-    cfg.TEST.BEST.MODE = "max"
-    # Stop after so many evaluations in a row that were no better; 0: never.
-    cfg.TEST.BEST.PATIENCE = 0
-    # What counts as better for PATIENCE: more than this, in the metric's unit.
-    cfg.TEST.BEST.MIN_DELTA = 0.0
+
+    # ---------------------------------------------------------------- Sampling and augmentation
     # What DATALOADER.SAMPLER_TRAIN AttributeRepeatFactorSampler balances: names of attribute groups, "category" and
-    # "style". An image repeats by its rarest label, where a smaller share of the images than
-    # DATALOADER.REPEAT_THRESHOLD has it.
+    # "style". An image is repeated by its rarest label, if less than DATALOADER.REPEAT_THRESHOLD of the images have
+    # that label.
     cfg.DATALOADER.REPEAT_LABELS = ["category"]
-    # Share of the images that DATALOADER.SAMPLER_TRAIN RandomSubsetTrainingSampler trains on. (Detectron2 reads the
-    # key, but has no default for it.)
+    # The share of the images that DATALOADER.SAMPLER_TRAIN RandomSubsetTrainingSampler trains on. Detectron2 reads this
+    # key but has no default for it.
     cfg.DATALOADER.RANDOM_SUBSET_RATIO = 1.0
-    # Strength of random brightness, contrast and saturation (0.2: factors of 0.8 to 1.2). Refused while a group of
-    # COLOR_GROUPS trains: it would change the colour and keep the label.
+    # The strength of random brightness, contrast and saturation; 0.2 means factors from 0.8 to 1.2. It is refused while
+    # a group of COLOR_GROUPS trains, as it would change the colour and keep the label.
     cfg.INPUT.COLOR_JITTER = 0.0
+    # The groups whose labels say something about colour.
     cfg.INPUT.COLOR_GROUPS = ["color", "sub_color"]
-    # Groups that a crop makes unknown when it cuts the garment.
+    # The groups that become unknown for a garment that a random crop (INPUT.CROP.ENABLED) cuts.
     cfg.INPUT.CROP.LENGTH_GROUPS = ["length", "sleeve_length"]
-    # At most so many images of a split are evaluated while a model trains (TEST.EVAL_PERIOD), always the same ones,
-    # evenly spread; 0: all. train_net.py --eval-only and evaluate.py look at all.
+
+    # ---------------------------------------------------------------- Evaluation
+    # At most so many images of a split are evaluated while a model trains, always the same ones, evenly spread. 0 means
+    # all. train_net.py --eval-only and evaluate.py take all images, whatever this key says.
     cfg.TEST.MAX_EVAL_IMAGES = 0
+
+    # ---------------------------------------------------------------- Best checkpoint and early stop
+    # These keys choose the best checkpoint, and stop a training that no longer improves; see docs/training.md.
+    cfg.TEST.BEST = CN()
+    # The metric by which model_best.pth is chosen, as an evaluation names it, such as "bbox/AP50". If the key is empty,
+    # no checkpoint is chosen.
+    cfg.TEST.BEST.METRIC = ""
+    # Whether the largest ("max") or the smallest ("min") value of the metric is the best.
+    cfg.TEST.BEST.MODE = "max"
+    # The number of evaluations in a row without improvement after which training stops. 0 means that it never does.
+    cfg.TEST.BEST.PATIENCE = 0
+    # An evaluation is an improvement, as PATIENCE counts them, if it is better by more than this, in the metric's unit.
+    cfg.TEST.BEST.MIN_DELTA = 0.0
+
+    # ---------------------------------------------------------------- Scores of attributes
+    # These keys say how an evaluation scores attributes; see docs/evaluation.md.
     cfg.TEST.ATTRIBUTES = CN()
-    # A detection stands for a garment from this IoU on.
+    # The least IoU at which a detection stands for a garment.
     cfg.TEST.ATTRIBUTES.IOU_THRESHOLD = 0.5
-    # Score from which a label of a multi-label group is given, of a checkpoint without tools/calibrate.py's thresholds.
+    # The least score of an answer in a multi-label group. A checkpoint that tools/calibrate.py has tuned brings its own
+    # thresholds instead.
     cfg.TEST.ATTRIBUTES.SCORE_THRESHOLD = 0.5
-    # Also score the branch alone, on ground-truth boxes. The backbone runs once for both.
+    # If the key is True, the attributes are also read from the ground-truth boxes, and scored there. The backbone runs
+    # once for both.
     cfg.TEST.ATTRIBUTES.ON_GT_BOXES = True
 
 
 def get_kfashion_cfg() -> CN:
-    """Detectron2's default config with the keys of this package."""
+    """Return Detectron2's default config with the keys of this package."""
     cfg = get_cfg()
     add_kfashion_config(cfg)
     return cfg
@@ -177,7 +238,7 @@ def get_kfashion_cfg() -> CN:
 
 def get_config_file(name: str) -> str:
     """
-    Path of a shipped config, as in ``get_config_file("quick/attribute_rcnn_tiny.yaml")``.
+    Return the path of a shipped config, as in ``get_config_file("quick/attribute_rcnn_tiny.yaml")``.
 
     Raises:
         FileNotFoundError: there is no such config; the message lists those that exist.
