@@ -98,8 +98,8 @@ def test_a_broken_image_is_named_or_skipped(store, caplog):
         list(load_data(False, 2, data_root=store))
 
 
-def test_the_readme_example_runs_without_detectron2(demo_store):
-    text = (ROOT / "README.md").read_text("utf-8")
+def test_the_documented_example_runs_without_detectron2(demo_store):
+    text = (ROOT / "docs" / "data.md").read_text("utf-8")
     (code,) = (block for block in re.findall(r"```python\n(.*?)```", text, re.S) if "load_data(" in block)
     code = BLOCK.format(blocked=["detectron2"]) + code.replace("datasets/kfashion", str(demo_store))
     code = code.replace("num_workers=4", "num_workers=1")
