@@ -30,12 +30,8 @@ def code_blocks(text):
     return re.findall(r"^ *```(\w*)\n(.*?)^ *```", text, re.M | re.S)
 
 
-def without_code(text):
-    """A page without its code blocks and code spans, of which Markdown makes no links."""
-    return re.sub(r"`[^`\n]*`", "", re.sub(r"^ *```.*?^ *```", "", text, flags=re.M | re.S))
-
-
 def without_code_blocks(text):
+    """A page without its fenced code blocks, in which Markdown sees neither links nor headings."""
     return re.sub(r"^ *```.*?^ *```", "", text, flags=re.M | re.S)
 
 
@@ -68,7 +64,8 @@ def commands(text):
 # ------------------------------------------------------------------ all pages
 @every_page
 def test_relative_links_resolve(page):
-    targets = re.findall(r"\]\(([^)\s]+)\)", without_code(text_of(page)))
+    text = re.sub(r"`[^`\n]*`", "", without_code_blocks(text_of(page)))
+    targets = re.findall(r"\]\(([^)\s]+)\)", text)
     for target in targets:
         if re.match(r"[a-z]+:", target):
             continue
@@ -113,7 +110,8 @@ def test_commands_have_the_options_of_their_tools(page):
             continue
         (tool,) = tools
         assert (ROOT / tool).is_file(), f"{page.name}: {command}"
-        unknown = {word for word in words[words.index(tool) :] if word.startswith("--")} - options_of(Path(tool).name)
+        options = {word.partition("=")[0] for word in words[words.index(tool) :] if word.startswith("--")}
+        unknown = options - options_of(Path(tool).name)
         assert not unknown, f"{page.name}: {tool} has no {', '.join(sorted(unknown))}: {command}"
         for file in words:
             if file.startswith("configs/"):
