@@ -138,6 +138,19 @@ def test_imports_in_examples_work(page):
                     assert hasattr(module, alias.name), f"{page.name}: {node.module} has no {alias.name}"
 
 
+@every_page
+def test_files_named_in_the_text_exist(page):
+    package = ROOT / "kfashion_d2"
+    parts = "|".join(["kfashion_d2", "configs", "tests", "tools", *(f.name for f in package.iterdir() if f.is_dir())])
+    pattern = rf"`((?:{parts})/[\w/-]*(?:\.py|\.yaml|/)|[\w-]+\.py)`"
+    for path in re.findall(pattern, without_code_blocks(text_of(page))):
+        if "/" in path:
+            assert (ROOT / path).exists() or (package / path).exists(), f"{page.name} names {path}: there is none"
+        elif path.endswith(".py"):
+            folders = (package, ROOT / "tools", ROOT / "tests")
+            assert any(next(folder.rglob(path), None) for folder in folders), f"{page.name} names {path}: there is none"
+
+
 # ------------------------------------------------------------------ the two READMEs
 def test_both_readmes_have_the_same_parts():
     english, korean = map(text_of, READMES)
