@@ -15,7 +15,7 @@ from tqdm import tqdm
 from kfashion_d2.config import get_config_file
 from kfashion_d2.data import convert_dataset, make_demo_data
 from kfashion_d2.engine import setup_config
-from kfashion_d2.utils.files import write_atomically
+from kfashion_d2.utils.files import write_file
 
 from .accuracy_report import write_report
 from .accuracy_run import run_once
@@ -86,7 +86,7 @@ def ensure_run(folder: Path, name: str, seed: int, iterations: int) -> bool:
     np.savez_compressed(result.with_suffix(".npz"), **arrays._asdict())
     shutil.rmtree(result.with_suffix(""), ignore_errors=True)
     found = {"variant": name, "seed": seed, "iterations": iterations, **found, "recipe": recipe}
-    write_atomically(result, (json.dumps(found, indent=2) + "\n").encode())
+    write_file(result, (json.dumps(found, indent=2) + "\n").encode())
     return True
 
 

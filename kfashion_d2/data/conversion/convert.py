@@ -21,7 +21,7 @@ from typing import Any
 from tqdm import tqdm
 
 from ...schema import AttributeSchema, kfashion_schema
-from ...utils.files import garbage_collector_off, replace_folder, write_atomically
+from ...utils.files import garbage_collector_off, replace_folder, write_file
 from ...utils.workers import map_in_order
 from ..annotation.parser import Problem
 from ..sources.discovery import Note, SourceIndex, find_sources
@@ -123,7 +123,7 @@ def convert_dataset(
         replace_folder(converter.folder / "shards", output / name)
         shutil.rmtree(converter.folder)
     os.replace(output / ".problems.jsonl.tmp", problems)
-    write_atomically(output / "summary.json", (json.dumps(summary, indent=2, ensure_ascii=False) + "\n").encode())
+    write_file(output / "summary.json", (json.dumps(summary, indent=2, ensure_ascii=False) + "\n").encode())
     return summary
 
 
@@ -171,7 +171,7 @@ def _finish_split(converter: ShardConverter, results: list[ShardResult], index: 
         **_total(results),
     }
     text = json.dumps(meta, indent=2, ensure_ascii=False) + "\n"
-    write_atomically(converter.folder / "shards" / "meta.json", text.encode())
+    write_file(converter.folder / "shards" / "meta.json", text.encode())
 
 
 def _schema_facts(schema: AttributeSchema) -> dict[str, Any]:

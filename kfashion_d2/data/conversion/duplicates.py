@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...utils.arrays import equals_neighbour, runs
-from ...utils.files import write_atomically
+from ...utils.files import write_file
 from ..annotation.parser import Problem
 from ..sources.discovery import Note
 from ..store.schema import FILE_FIELDS
@@ -118,7 +118,7 @@ def drop_duplicates(split: str, converter: ShardConverter, results: list[ShardRe
         keep[rows.local[mine]] = False
         arrow_file, problem_file, mark = converter.paths(shard)
         mark.unlink(missing_ok=True)  # killed from here on, this shard is made again
-        write_atomically(problem_file, problem_file.read_bytes() + "".join(lines).encode())
+        write_file(problem_file, problem_file.read_bytes() + "".join(lines).encode())
         results[shard].sha256 = write_table(arrow_file, rows.table(shard).filter(pa.array(keep)))
 
 

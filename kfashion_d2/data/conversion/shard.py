@@ -18,7 +18,7 @@ import orjson
 import pyarrow as pa
 
 from ...schema import AttributeSchema
-from ...utils.files import garbage_collector_off, write_atomically
+from ...utils.files import garbage_collector_off, write_file
 from ..annotation.no_break_space import find_no_break_spaces
 from ..annotation.parser import Problem, read_annotation
 from ..sources.discovery import Archive
@@ -151,8 +151,8 @@ class ShardConverter:
                 tables.append(table)
         result.counts["garments"] = result.counts["garments_out"] + result.counts["garments_dropped"]
         result.sha256 = write_table(arrow_file, pa.concat_tables(tables))
-        write_atomically(problem_file, "".join(lines).encode())
-        write_atomically(
+        write_file(problem_file, "".join(lines).encode())
+        write_file(
             mark, json.dumps({"fingerprint": self._fingerprint(job, self._reader.stamps), **result.to_json()}).encode()
         )
         return result

@@ -86,11 +86,11 @@ def test_a_full_disk_is_one_error_and_no_half_split(data, tmp_path, monkeypatch,
     def fail(path, content):
         if place == "shard" or path.name == "summary.json":
             raise OSError(28, "No space left on device", str(path))
-        return write_atomically(path, content)
+        return write_file(path, content)
 
-    write_atomically = shard.write_atomically
-    monkeypatch.setattr(shard, "write_atomically", fail)
-    monkeypatch.setattr(convert, "write_atomically", fail)
+    write_file = shard.write_file
+    monkeypatch.setattr(shard, "write_file", fail)
+    monkeypatch.setattr(convert, "write_file", fail)
     with pytest.raises(OSError, match="No space left on device"):
         convert_dataset(data, tmp_path / "out", workers=workers)
     if place == "shard":
