@@ -29,7 +29,6 @@ def version() -> str:
     return found[1]
 
 
-COCO = ["faster-coco-eval>=1.8"]  # COCO AP, faster; pycocotools without it
 ONNX = ["onnx>=1.16", "onnxruntime>=1.18"]  # tools/export_model.py
 SPLITS = ["imagehash>=4.3", "scipy>=1.10"]  # tools/split_data.py
 FACES = ["scikit-image>=0.22"]  # tools/analyze_data.py --blur-faces
@@ -68,7 +67,6 @@ setup(
         "termcolor>=1.1",
     ],
     extras_require={
-        "coco": COCO,
         "faces": FACES,
         "fuzz": FUZZ,
         "korean": KOREAN,
@@ -76,13 +74,13 @@ setup(
         "splits": SPLITS,
         "vit": VIT,
         "dev": [
-            *COCO,
             *FACES,
             *KOREAN,
             *ONNX,
             *SPLITS,
             *VIT,
             "fashionpedia>=1.1",
+            "hotcoco>=1.3",
             "pandas>=2.0",
             "pytest>=8",
             "hypothesis>=6.100",

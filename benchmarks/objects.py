@@ -1,17 +1,20 @@
-"""Drawn ground truth and detections of any number of images, as arrays and as COCO's dicts, to measure on."""
+"""Draw ground truth and detections of any number of images, as arrays and as COCO's dicts, to measure on."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pycocotools.mask as mask_util
 
-from kfashion_d2.evaluation.detection.object_arrays import ObjectArrays, pack_multi_hot
+from kfashion_d2.evaluation.detection.object_arrays import Masks, ObjectArrays, pack_multi_hot
 
-__all__ = ["NUM_CATEGORIES", "draw_objects", "to_coco"]
+__all__ = ["NUM_CATEGORIES", "coco_header", "draw_masks", "draw_objects", "to_coco"]
 
 NUM_CATEGORIES = 25
-_HEIGHT, _WIDTH = 800, 600
+_HEIGHT, _WIDTH = 1066, 800  # pixels, of most published K-Fashion images
+_VERTICES = 48  # of a mask's outline
 
 
 def draw_objects(
@@ -20,16 +23,26 @@ def draw_objects(
     num_attributes: int = 174,
     *,
     num_categories: int = NUM_CATEGORIES,
+    sides: tuple[float, float] = (0.05, 0.7),
     seed: int = 0,
 ) -> tuple[ObjectArrays, ObjectArrays]:
     """
-    One to four garments an image, every twentieth a crowd region; half of the detections lie about a garment, most of
-    them under its category and with most of its attributes; the others are anywhere.
+    Draw one to four garments an image, every twentieth a crowd region. Half of the detections lie about a garment, most
+    of them under its category and with most of its attributes; the others are anywhere.
+
+    Args:
+        num_detections: of each image.
+        num_attributes: how many attributes an object may have.
+        sides: the shortest and the longest side of a garment, as shares of the image's.
+        seed: equal seeds draw equal objects.
+
+    Returns:
+        Ground truth and detections, both with `attributes`.
     """
     rng = np.random.default_rng(seed)
     per_image = rng.integers(1, 5, num_images)
     starts, num_gt = np.cumsum(per_image) - per_image, int(per_image.sum())
-    size = np.array([_WIDTH, _HEIGHT]) * np.exp(rng.uniform(np.log(0.05), np.log(0.7), (num_gt, 1)))
+    size = np.array([_WIDTH, _HEIGHT]) * np.exp(rng.uniform(*np.log(sides), (num_gt, 1)))
     corner = rng.uniform(0, 1, (num_gt, 2)) * ([_WIDTH, _HEIGHT] - size)
     categories = rng.choice(num_categories, num_gt, p=_shares(num_categories))
     labels = rng.random((num_gt, num_attributes)) < 8 / max(num_attributes, 1)
@@ -65,6 +78,36 @@ def draw_objects(
     return gt, dt
 
 
+def draw_masks(num_images: int, *, seed: int = 0) -> tuple[ObjectArrays, ObjectArrays]:
+    """
+    Draw garments of K-Fashion's size with masks, 2.5 an image on average, and 4 to 10 detections an image. A mask is a
+    closed outline in the object's box; objects of one category have much the same outline.
+
+    Returns:
+        Ground truth and detections, both with `masks` and the areas of the masks.
+    """
+    gt, dt = draw_objects(num_images, 10, 0, sides=(0.2, 0.8), seed=seed)
+    rng = np.random.default_rng([seed, 1])
+    kept = np.arange(10) < rng.integers(4, 11, (num_images, 1))
+    dt = dt.take(np.flatnonzero(kept))
+    category_waves = rng.normal(0, 0.12, (NUM_CATEGORIES, 2, 6))
+    return tuple(_with_masks(objects, category_waves, rng) for objects in (gt, dt))
+
+
+def _with_masks(objects: ObjectArrays, category_waves: np.ndarray, rng: np.random.Generator) -> ObjectArrays:
+    angles = np.linspace(0, 2 * np.pi, _VERTICES, endpoint=False)
+    multiples = angles * np.arange(1, 7)[:, None]
+    waves = category_waves[objects.categories] + rng.normal(0, 0.02, (len(objects), 2, 6))
+    radius = 1 + waves[:, 0] @ np.cos(multiples) + waves[:, 1] @ np.sin(multiples)
+    points = radius[:, :, None] * np.stack([np.cos(angles), np.sin(angles)], axis=-1)
+    low, high = points.min(axis=1, keepdims=True), points.max(axis=1, keepdims=True)
+    points = objects.boxes[:, None, :2] + (points - low) / (high - low) * objects.boxes[:, None, 2:]
+    points = points.clip(0, [_WIDTH, _HEIGHT])
+    outlines = points.reshape(len(points), -1).tolist()
+    masks = Masks.of(mask_util.frPyObjects([outline], _HEIGHT, _WIDTH)[0] for outline in outlines)
+    return replace(objects, masks=masks, areas=masks.areas())
+
+
 def _shares(num_categories: int) -> np.ndarray:
     shares = 1 / np.arange(1, num_categories + 1)
     return shares / shares.sum()
@@ -73,30 +116,41 @@ def _shares(num_categories: int) -> np.ndarray:
 def to_coco(
     gt: ObjectArrays, dt: ObjectArrays, num_categories: int = NUM_CATEGORIES, num_attributes: int = 0
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The same as COCO's dicts: ids of images and annotations from 1, of categories and attributes from 0."""
-    num_images = 1 + int(max(gt.images.max(), dt.images.max()))
+    """
+    Write objects as COCO's dicts: ids of images and annotations from 1, of categories and attributes from 0.
+
+    Returns:
+        The file's dict and the results. Results with a mask have no box, so that COCO's areas are those of the masks.
+    """
 
     def dicts(objects: ObjectArrays) -> list[dict[str, Any]]:
-        labels = [[]] * len(objects)
+        columns = {
+            "image_id": (objects.images + 1).tolist(),
+            "category_id": objects.categories.tolist(),
+            **({"bbox": objects.boxes.tolist()} if objects.masks is None else {"segmentation": objects.masks}),
+        }
         if objects.attributes is not None:
             bits = np.unpackbits(objects.attributes, axis=1, count=num_attributes)
-            labels = [np.flatnonzero(row).tolist() for row in bits]
-        return [
-            {"image_id": image + 1, "category_id": category, "bbox": box, "attribute_ids": attribute_ids}
-            for image, category, box, attribute_ids in zip(
-                objects.images.tolist(), objects.categories.tolist(), objects.boxes.tolist(), labels, strict=True
-            )
-        ]
+            columns["attribute_ids"] = [np.flatnonzero(row).tolist() for row in bits]
+        return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
     annotations = [
-        {"id": number, **anno, "area": area, "iscrowd": int(crowd)}
-        for number, (anno, area, crowd) in enumerate(zip(dicts(gt), gt.areas.tolist(), gt.crowd, strict=True), start=1)
+        {"id": number, **anno, "bbox": box, "area": area, "iscrowd": int(crowd)}
+        for number, (anno, box, area, crowd) in enumerate(
+            zip(dicts(gt), gt.boxes.tolist(), gt.areas.tolist(), gt.crowd, strict=True), start=1
+        )
     ]
     results = [{**result, "score": score} for result, score in zip(dicts(dt), dt.scores.tolist(), strict=True)]
-    truth = {
+    num_images = 1 + int(max(gt.images.max(), dt.images.max()))
+    return {**coco_header(num_images, num_categories, num_attributes), "annotations": annotations}, results
+
+
+def coco_header(
+    num_images: int, num_categories: int = NUM_CATEGORIES, num_attributes: int = 0
+) -> dict[str, list[dict[str, Any]]]:
+    """Return the images, categories and attributes of a COCO file as :func:`to_coco` numbers them."""
+    return {
         "images": [{"id": i + 1, "height": _HEIGHT, "width": _WIDTH} for i in range(num_images)],
-        "annotations": annotations,
         "categories": [{"id": i, "name": f"category {i}"} for i in range(num_categories)],
         "attributes": [{"id": i, "name": f"attribute {i}"} for i in range(num_attributes)],
     }
-    return truth, results

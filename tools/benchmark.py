@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/ lies
 
 BENCHMARKS = {
     "convert": "conversion, opening and reading of the store, images out of archives",
-    "coco-ap": "COCO AP of boxes, one category at a time, beside pycocotools and at scale",
+    "coco-ap": "COCO AP of boxes or masks, beside pycocotools and hotcoco",
     "evaluate": "everything that evaluation does after the model, at scale",
     "iou-f1": "AP at IoU and F1, beside the fashionpedia package and at scale",
     "accuracy": "an ablation: what each choice of the attribute branch brings, on a long-tailed demo set",

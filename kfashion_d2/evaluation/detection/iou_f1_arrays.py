@@ -1,5 +1,6 @@
 """
-The tables behind AP at IoU and F1, from arrays; :mod:`.iou_f1` reads COCO's dicts into them and explains the rows.
+Compute the tables behind AP at IoU and F1 from arrays; :mod:`.iou_f1` reads COCO's dicts into them and explains the
+rows.
 
 Shapes: K categories, A area ranges, T IoU thresholds, F F1 thresholds (the last of each is -1: no demand), P pairs of a
 ground truth and a detection of one image and category, G groups of such pairs, R pairs of thresholds.
@@ -34,9 +35,11 @@ _MAX_ENTRIES = 1 << 22  # of a table of matches times thresholds
 @dataclass(frozen=True)
 class IoUF1Tables:
     """
+    Average precision and recall of every category, area range and pair of thresholds.
+
     Attributes:
         ap: float64 (K, A, T, F), average precision with at most 100 detections; NaN where there is nothing to find.
-        recall: float64 (K, A, T, F), the same of recall.
+        recall: float64 (K, A, T, F), recall with at most 100 detections; NaN where there is nothing to find.
         recall_at: float64 (2, K, T, F), recall with 1 and with 10 detections an image, of all areas.
         with_attributes: bool (K,), the categories whose F1 counts; of the others only F = -1 is filled.
     """
@@ -48,8 +51,8 @@ class IoUF1Tables:
 
     def summary(self, categories: Sequence[int] | None = None) -> dict[str, dict[str, float]]:
         """
-        The rows of :func:`evaluate_iou_f1`; with `categories` (places), of these alone and without the rows of
-        super-categories.
+        Return the rows of :func:`evaluate_iou_f1`; with `categories` (indices), those of these categories alone and
+        without the rows of super-categories.
         """
         modes = {"iou_f1": (True, True), "iou": (True, False), "f1": (False, True)}
         return {name: self._rows(use_iou, use_f1, categories) for name, (use_iou, use_f1) in modes.items()}
@@ -92,7 +95,7 @@ class IoUF1Tables:
         iou: float | None = None,
         f1: float | None = None,
     ) -> float:
-        """Over categories and thresholds; -1 when nothing is left."""
+        """Return the mean over categories and thresholds; -1 when nothing is left."""
         ious = _chosen(_IOU_THRESHOLDS, use_iou, iou)
         f1s = _chosen(_F1_THRESHOLDS, use_f1, f1)
         parts = [
@@ -120,10 +123,12 @@ def iou_f1_tables(
     with_attributes: np.ndarray | None = None,
     unfindable: np.ndarray | None = None,
     sound: tuple[np.ndarray, np.ndarray] | None = None,
+    max_dets: Sequence[int] = _MAX_DETS,
+    without_iou: bool = True,
 ) -> IoUF1Tables:
     """
-    :func:`~.iou_f1.evaluate_iou_f1` on arrays. 120,000 images with 20 detections each take seconds and well below
-    4 GiB: a few categories are matched at a time, attributes stay packed, and only what was matched is kept.
+    Compute :func:`~.iou_f1.evaluate_iou_f1` on arrays. 120,000 images with 20 detections each take seconds and well
+    below 4 GiB: a few categories are matched at a time, attributes stay packed, and only what was matched is kept.
 
     Args:
         gt: with `attributes`, and `masks` to compare masks.
@@ -134,6 +139,8 @@ def iou_f1_tables(
         with_attributes: bool (K,), the categories whose F1 counts; None: all.
         unfindable: bool (objects of gt,), ground truth that takes a detection and leaves it a false one.
         sound: bool (objects of gt,) and bool (objects of dt,), whose attributes are known; None: all.
+        max_dets: the three limits of detections an image and category, ascending, in place of 1, 10 and 100.
+        without_iou: also fill the last IoU threshold, at which a detection may be anywhere in the image.
 
     Raises:
         ValueError: an unknown type, or an F1 is asked for of an object without sound attributes.
@@ -149,7 +156,7 @@ def iou_f1_tables(
     )
     if gt.crowd is None:
         gt = replace(gt, crowd=np.zeros(len(gt), dtype=bool))
-    objects = _Sorted(gt, dt, num_categories)
+    objects = _Sorted(gt, dt, num_categories, max_dets)
     taken = np.zeros(len(gt), dtype=bool) if unfindable is None else unfindable
     objects.start(tables)
     for has_attributes in (False, True):
@@ -160,7 +167,7 @@ def iou_f1_tables(
                     _require_sound(sound[0][gts], sound[1][objects.dt_rows[pairs.dets]])
                 pairs = pairs._replace(f1=_pair_f1(gt, dt, gts, objects.dt_rows[pairs.dets], num_attributes, f1_type))
             reusable = gt.crowd[rows] if not has_attributes else np.zeros(len(rows), dtype=bool)
-            for ious, f1s in _threshold_pairs(has_attributes):
+            for ious, f1s in _threshold_pairs(has_attributes, without_iou):
                 least_iou, least_f1 = _IOU_THRESHOLDS[ious].min(), _F1_THRESHOLDS[f1s].min()
                 kept = pairs.take((pairs.iou >= least_iou) & (pairs.f1 >= least_f1))
                 matches = match_pairs(
@@ -171,17 +178,19 @@ def iou_f1_tables(
     return tables
 
 
-def _threshold_pairs(has_attributes: bool) -> list[tuple[np.ndarray, np.ndarray]]:
-    """The pairs of thresholds that a summary reads, as places (R,) and (R,); those without an IoU apart."""
+def _threshold_pairs(has_attributes: bool, without_iou: bool) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return the pairs of thresholds that a summary reads, as indices (R,) and (R,); those without an IoU apart."""
     last_iou, last_f1 = len(_IOU_THRESHOLDS) - 1, len(_F1_THRESHOLDS) - 1
-    if not has_attributes:
-        return [(np.arange(last_iou), np.full(last_iou, last_f1)), (np.array([last_iou]), np.array([last_f1]))]
-    ious, f1s = np.meshgrid(np.arange(last_iou), np.arange(last_f1 + 1), indexing="ij")
-    return [(ious.ravel(), f1s.ravel()), (np.full(last_f1, last_iou), np.arange(last_f1))]
+    if has_attributes:
+        ious, f1s = np.meshgrid(np.arange(last_iou), np.arange(last_f1 + 1), indexing="ij")
+        pairs = [(ious.ravel(), f1s.ravel()), (np.full(last_f1, last_iou), np.arange(last_f1))]
+    else:
+        pairs = [(np.arange(last_iou), np.full(last_iou, last_f1)), (np.array([last_iou]), np.array([last_f1]))]
+    return pairs if without_iou else pairs[:1]
 
 
 def _chunks(categories: np.ndarray, pairs_per_category: np.ndarray) -> Iterator[np.ndarray]:
-    """Categories that are matched together: as many as have _MAX_PAIRS pairs, or one that has more."""
+    """Yield categories that are matched together: as many as have _MAX_PAIRS pairs, or one that has more."""
     chunk: list[int] = []
     total = 0
     for category in categories.tolist():
@@ -195,17 +204,20 @@ def _chunks(categories: np.ndarray, pairs_per_category: np.ndarray) -> Iterator[
 
 
 class _Sorted:
-    """Objects by category, then image, detections then by falling score, at most 100 of an image and category."""
+    """
+    Objects sorted by category, then image, detections then by falling score; the best detections of each image and
+    category, as many as the last limit says.
+    """
 
-    def __init__(self, gt: ObjectArrays, dt: ObjectArrays, num_categories: int):
-        self.gt, self.dt = gt, dt
+    def __init__(self, gt: ObjectArrays, dt: ObjectArrays, num_categories: int, max_dets: Sequence[int]):
+        self.gt, self.dt, self.max_dets = gt, dt, max_dets
         num_images = 1 + max((int(o.images.max()) for o in (gt, dt) if len(o)), default=0)
         self.gt_rows = np.lexsort((gt.images, gt.categories))
         dt_rows = np.lexsort((-dt.scores, dt.images, dt.categories))
         dt_keys = dt.categories[dt_rows] * num_images + dt.images[dt_rows]
         starts = group_starts(dt_keys)
         ranks = np.arange(len(dt_rows)) - np.repeat(starts[:-1], np.diff(starts))
-        kept = ranks < _MAX_DETS[-1]
+        kept = ranks < max_dets[-1]
         self.dt_rows, self.ranks, dt_keys = dt_rows[kept], ranks[kept], dt_keys[kept]
         # Groups that have both.
         gt_keys = gt.categories[self.gt_rows] * num_images + gt.images[self.gt_rows]
@@ -236,15 +248,16 @@ class _Sorted:
         np.cumsum(self.inside, axis=1, out=self.num_inside[:, 1:])
 
     def start(self, tables: IoUF1Tables) -> None:
-        """0 where there is something to find."""
+        """Put 0 into the tables where there is something to find."""
         for category, area in zip(*np.nonzero(self.num_wanted), strict=True):
             tables.ap[category, area] = tables.recall[category, area] = 0
         tables.recall_at[:, self.num_wanted[:, 0] > 0] = 0
 
     def pairs(self, categories: np.ndarray) -> tuple[Pairs, np.ndarray, np.ndarray, np.ndarray]:
         """
-        The pairs of some categories without their F1 (0); the ground truth of each; the ground truth of the groups, one
-        group after the other; and where each group's starts. Ground truth is rows of `gt`, `dets` places in `dt_rows`.
+        Return the pairs of some categories without their F1 (0); the ground truth of each; the ground truth of the
+        groups, one group after the other; and where each group's starts. Ground truth is rows of `gt`, `dets` indices
+        into `dt_rows`.
         """
         chosen = np.flatnonzero(np.isin(self.group_category, categories))
         num_gt, num_dt = self.num_gt[chosen], self.num_dt[chosen]
@@ -261,6 +274,7 @@ class _Sorted:
         return Pairs(groups, det_ranks, gt_places, dets, iou, np.zeros(len(iou))), gts, rows, gt_starts
 
     def _mask_iou(self, chosen: np.ndarray) -> np.ndarray:
+        """Compute the IoU of the masks of all pairs of some groups, float64 (P,), by pycocotools, group by group."""
         gt_masks, dt_masks = self.gt.masks, self.dt.masks
         parts = [np.zeros(0)]
         for group in chosen.tolist():
@@ -305,7 +319,7 @@ class _Sorted:
                 tables.ap[cell] = _average_precision(hits, ignored[rows, part], inside, counted, wanted)
                 tables.recall[cell] = hits.sum(axis=0) / wanted
                 if area == 0:
-                    for i, limit in enumerate(_MAX_DETS[:-1]):
+                    for i, limit in enumerate(self.max_dets[:-1]):
                         found = hits[rank[rows] < limit].sum(axis=0)
                         tables.recall_at[i, category, ious[part], f1s[part]] = found / wanted
 
@@ -314,8 +328,8 @@ def _average_precision(
     true: np.ndarray, ignored: np.ndarray, inside: np.ndarray, counted: np.ndarray, wanted: int
 ) -> np.ndarray:
     """
-    COCO's 101-point average precision. Only where a true detection is does precision rise, so the M detections that
-    were matched are enough; how many others came before is counted.
+    Compute COCO's 101-point average precision. Only where a true detection is does precision rise, so the M detections
+    that were matched are enough; how many others came before is counted.
 
     Args:
         true, ignored: bool (M, R), in the order of the scores.
@@ -344,7 +358,12 @@ def _blocks(count: int) -> Iterator[slice]:
 
 
 def _pair_iou(gt: ObjectArrays, dt: ObjectArrays, gts: np.ndarray, dets: np.ndarray) -> np.ndarray:
-    """float64 (P,), as pycocotools computes it, to the bit: of a crowd, the share of the detection that is in it."""
+    """
+    Compute the IoU of pairs of boxes as pycocotools does, to the bit: of a crowd, the share of the detection in it.
+
+    Returns:
+        float64 (P,).
+    """
     iou = np.zeros(len(gts))
     for block in _blocks(len(gts)):
         g, d = gt.boxes[gts[block]].T, dt.boxes[dets[block]].T
@@ -360,7 +379,7 @@ def _pair_iou(gt: ObjectArrays, dt: ObjectArrays, gts: np.ndarray, dets: np.ndar
 def _pair_f1(
     gt: ObjectArrays, dt: ObjectArrays, gts: np.ndarray, dets: np.ndarray, num_attributes: int, f1_type: str
 ) -> np.ndarray:
-    """float64 (P,)."""
+    """Compute the F1 of the attributes of pairs, float64 (P,)."""
     if not num_attributes:
         return np.zeros(len(gts))
     f1 = np.zeros(len(gts))

@@ -1,12 +1,12 @@
 """
-Ground truth and detections of many images as plain arrays: what COCO's dicts hold, at a fraction of their size.
+Keep ground truth and detections of many images as arrays: what COCO's dicts hold, at a fraction of their size.
 
 Shapes: N objects of all images together, K categories, A attributes. Boxes are XYWH, in pixels, as COCO's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
@@ -15,6 +15,9 @@ import numpy as np
 import pycocotools.mask as mask_util
 
 __all__ = ["Masks", "ObjectArrays", "group_starts", "pack_attributes", "pack_multi_hot", "to_rle"]
+
+
+_BLOCK = 255  # masks: as many as pycocotools 2.0.11 measures at once
 
 
 class Masks(Sequence):
@@ -31,7 +34,7 @@ class Masks(Sequence):
 
     @classmethod
     def of(cls, rles: Iterable[dict[str, Any]]) -> Masks:
-        """Of pycocotools' dicts."""
+        """Gather pycocotools' dicts, whose counts are bytes or text."""
         sizes, counts = [], []
         for rle in rles:
             sizes.append(rle["size"])
@@ -54,21 +57,37 @@ class Masks(Sequence):
         counts = self.counts[self.offsets[index] : self.offsets[index + 1]]
         return {"size": self.sizes[index].tolist(), "counts": counts}
 
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        for block in self._blocks():
+            yield from block
+
+    def _blocks(self) -> Iterator[list[dict[str, Any]]]:
+        """Yield pycocotools' dicts of up to _BLOCK masks at a time."""
+        for start in range(0, len(self), _BLOCK):
+            sizes = self.sizes[start : start + _BLOCK].tolist()
+            offsets = self.offsets[start : start + _BLOCK + 1].tolist()
+            yield [
+                {"size": size, "counts": self.counts[first:last]}
+                for size, first, last in zip(sizes, offsets[:-1], offsets[1:], strict=True)
+            ]
+
     def take(self, rows: np.ndarray) -> Masks:
-        """Those of some rows, int (M,), in the order given."""
+        """Return the masks of some rows, int (M,), in the order given."""
         return Masks.of(self[row] for row in rows.tolist())
 
     def areas(self) -> np.ndarray:
-        """float64 (N,), pixels."""
-        return np.array([mask_util.area(rle) for rle in self], dtype=np.float64)
+        """Return how many pixels each mask has, float64 (N,)."""
+        return np.concatenate([np.zeros(0), *(mask_util.area(block) for block in self._blocks())])
 
 
 @dataclass(frozen=True)
 class ObjectArrays:
     """
+    The ground truth, or the detections, of many images.
+
     Attributes:
-        images: int64 (N,), the place of the object's image among the images.
-        categories: int64 (N,), the place of its category, 0 to K - 1.
+        images: int64 (N,), the index of the object's image among the images.
+        categories: int64 (N,), the index of its category, 0 to K - 1.
         boxes: float64 (N, 4), XYWH.
         areas: float64 (N,), what small, medium and large go by; square pixels.
         scores: float64 (N,), of detections; None of ground truth.
@@ -96,7 +115,7 @@ class ObjectArrays:
         return len(self.images)
 
     def take(self, rows: np.ndarray) -> ObjectArrays:
-        """Those of some rows, int (M,), in the order given."""
+        """Return the objects of some rows, int (M,), in the order given."""
         arrays = ("images", "categories", "boxes", "areas", "scores", "crowd", "attributes")
         kept = {name: getattr(self, name)[rows] for name in arrays if getattr(self, name) is not None}
         if self.masks is not None:
@@ -106,14 +125,14 @@ class ObjectArrays:
 
 
 def group_starts(keys: np.ndarray) -> np.ndarray:
-    """int64 (groups + 1,): where each run of equal keys starts, and the end. Of sorted keys (N,)."""
+    """Return where each group of equal keys starts, and the end, int64 (groups + 1,), of sorted keys (N,)."""
     if not len(keys):
         return np.zeros(1, dtype=np.int64)
     return np.concatenate([[0], np.flatnonzero(keys[1:] != keys[:-1]) + 1, [len(keys)]])
 
 
 def pack_multi_hot(multi_hot: np.ndarray) -> np.ndarray:
-    """bool or 0/1 (N, A) -> uint8 (N, ceil(A / 8))."""
+    """Pack bool or 0/1 (N, A) into bits, uint8 (N, ceil(A / 8))."""
     return np.packbits(np.asarray(multi_hot, dtype=bool), axis=1)
 
 
@@ -121,7 +140,7 @@ def pack_attributes(
     ids_per_object: Iterable[Iterable[int]], attribute_ids: Sequence[int]
 ) -> tuple[np.ndarray, np.ndarray]:
     """
-    Lists of attribute ids as bits; bit i stands for the i-th id of the vocabulary in ascending order.
+    Pack lists of attribute ids into bits; bit i stands for the i-th id of the vocabulary in ascending order.
 
     Args:
         ids_per_object: N lists; an id that is there twice counts once.
@@ -153,7 +172,7 @@ def pack_attributes(
 
 
 def to_rle(segmentation: Any, height: int, width: int) -> dict[str, Any]:
-    """COCO's polygons, uncompressed or compressed RLE -> compressed RLE."""
+    """Turn COCO's polygons, uncompressed or compressed RLE, into compressed RLE."""
     if isinstance(segmentation, list):
         return mask_util.merge(mask_util.frPyObjects(segmentation, height, width))
     if isinstance(segmentation["counts"], list):

@@ -76,10 +76,9 @@ def _masks(array: Any, predictions: Predictions, images: np.ndarray) -> Masks:
     return Masks(sizes, ends, data)
 
 
-def coco_metrics(predictions: Predictions, *, backend: str | None = None) -> dict[str, dict[str, float]]:
+def coco_metrics(predictions: Predictions) -> dict[str, dict[str, float]]:
     """
-    Args:
-        backend: see :func:`coco_tables`.
+    Compute COCO's AP of saved predictions.
 
     Returns:
         dict: "bbox" and, of predictions with masks, "segm"; where garments of unknown class excuse detections also
@@ -95,7 +94,7 @@ def coco_metrics(predictions: Predictions, *, backend: str | None = None) -> dic
             if not ignore and not (predictions.gt_classes < 0).any():
                 continue
             gt, dt = coco_objects(predictions, masks=masks, ignore=ignore)
-            tables = coco_tables(gt, dt, len(names), backend=backend)
+            tables = coco_tables(gt, dt, len(names))
             found = {name: _percent(value) for name, value in zip(_NAMES, tables.stats[:6], strict=True)}
             for label, name in enumerate(names):
                 precision = tables.precision[:, :, label, 0, -1]

@@ -2,6 +2,7 @@ import contextlib
 import io
 from dataclasses import replace
 
+import hotcoco
 import numpy as np
 import pytest
 from pycocotools.coco import COCO
@@ -9,7 +10,7 @@ from pycocotools.cocoeval import COCOeval
 
 from benchmarks.predictions import make_predictions
 from kfashion_d2.evaluation import Predictions, PredictionsInfo
-from kfashion_d2.evaluation.analysis.errors import analyze_errors, points_lost, wrong_groups
+from kfashion_d2.evaluation.analysis.errors import DETECTION_OUTCOMES, analyze_errors, points_lost, wrong_groups
 from kfashion_d2.evaluation.analysis.label_noise import find_suspects
 from kfashion_d2.schema import kfashion_schema
 
@@ -96,8 +97,8 @@ def test_outcomes_by_hand():
         analyze_errors(a_bit_of_everything(), background_iou=0.6)
 
 
-def coco_ap50(predictions):
-    """pycocotools' number, garments of unknown class as crowd regions of all classes of their part."""
+def coco_dicts(predictions):
+    """COCO's file and results, garments of unknown class as crowd regions of all classes of their part."""
     p = predictions
     annotations = []
     for g in range(p.num_garments):
@@ -108,7 +109,7 @@ def coco_ap50(predictions):
             annotations.append(
                 {
                     "id": len(annotations) + 1,
-                    "image_id": int(p.gt_images[g]),
+                    "image_id": int(p.gt_images[g]) + 1,
                     "category_id": c,
                     "bbox": [x0, y0, x1 - x0, y1 - y0],
                     "area": 1e4,
@@ -118,20 +119,27 @@ def coco_ap50(predictions):
     boxes = p.det_boxes.astype(np.float64)
     results = [
         {
-            "image_id": int(p.det_images[d]),
+            "image_id": int(p.det_images[d]) + 1,
             "category_id": int(p.det_classes[d]),
             "bbox": [*boxes[d, :2].tolist(), *(boxes[d, 2:] - boxes[d, :2]).tolist()],
             "score": float(p.det_scores[d]),
         }
         for d in range(p.num_detections)
     ]
+    file = {
+        "images": [{"id": i + 1, "height": 640, "width": 640} for i in range(p.num_images)],
+        "categories": [{"id": c, "name": f"class {c}"} for c in range(len(p.info.class_parts))],
+        "annotations": annotations,
+    }
+    return file, results
+
+
+def coco_ap50(predictions):
+    """pycocotools' number."""
+    file, results = coco_dicts(predictions)
     with contextlib.redirect_stdout(io.StringIO()):
         coco = COCO()
-        coco.dataset = {
-            "images": [{"id": i} for i in range(p.num_images)],
-            "categories": [{"id": c} for c in range(len(p.info.class_parts))],
-            "annotations": annotations,
-        }
+        coco.dataset = file
         coco.createIndex()
         evaluation = COCOeval(coco, coco.loadRes(results), "bbox")
         evaluation.params.iouThrs = np.array([0.5])
@@ -149,6 +157,94 @@ def test_the_ap_is_that_of_pycocotools(seed):
     assert gains["AP"] == pytest.approx(coco_ap50(predictions), abs=1e-9)
     assert all(gain >= 0 for gain in gains.values())
     assert gains["wrong class"] > 1 and gains["background"] > 0
+
+
+# hotcoco's names of TIDE's kinds, and ours. Its "FP" and "FN" (all false ones taken away, nothing missed) have no twin
+# here; and it tells how many errors there are of a kind, not which detections they are, so that counts are compared.
+TIDE_KINDS = {
+    "Loc": "poor box",
+    "Cls": "wrong class",
+    "Dupe": "duplicate",
+    "Bkg": "background",
+    "Both": "other",
+    "Miss": "missed",
+}
+
+
+def tide_errors(predictions):
+    file, results = coco_dicts(predictions)
+    truth = hotcoco.COCO(file)
+    evaluation = hotcoco.COCOeval(truth, truth.load_res(results), "bbox")
+    evaluation.evaluate()
+    return evaluation.tide_errors(pos_thr=0.5, bg_thr=0.1)
+
+
+def our_counts(predictions):
+    counts = analyze_errors(predictions, score_threshold=-np.inf).counts()
+    return {**counts["detections"], "missed": counts["garments"]["missed"]}
+
+
+def only_rows(predictions, rows):
+    """The predictions with some of their detections."""
+    columns = ("det_boxes", "det_scores", "det_classes", "det_attributes")
+    return replace(
+        predictions,
+        det_offsets=np.searchsorted(rows, predictions.det_offsets),
+        **{name: getattr(predictions, name)[rows] for name in columns},
+    )
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_errors_are_tides(seed):
+    """
+    All counts are hotcoco's, and the points of every kind where at most one kind of error is about a garment.
+
+    Where a poor box and a detection of another class are about the same missed garment, TIDE lets only the better
+    scored of the two find it, whichever kind is being repaired: repairing the other kind then finds nothing. Here each
+    kind is repaired as if it were the only one, so that its points are never fewer than TIDE's.
+    """
+    predictions = make_predictions(60, detections_per_image=9, classes="part", seed=seed)
+    assert (predictions.gt_classes >= 0).all()
+    peer, gains, counts = tide_errors(predictions), points_lost(predictions), our_counts(predictions)
+    assert {kind: counts[kind] for kind in TIDE_KINDS.values()} == {
+        kind: peer["counts"][name] for name, kind in TIDE_KINDS.items()
+    }
+    assert min(counts.values()) == counts["excused"] == 0 < counts["missed"]
+    peer_gains = {kind: 100 * peer["delta_ap"][name] for name, kind in TIDE_KINDS.items()}
+    assert gains["AP"] == pytest.approx(100 * peer["ap_base"], abs=1e-9)
+    for kind in ("duplicate", "background", "other", "missed"):
+        assert gains[kind] == pytest.approx(peer_gains[kind], abs=1e-9), kind
+    more = [gains[kind] - peer_gains[kind] for kind in ("poor box", "wrong class")]
+    assert min(more) > -1e-9 and max(more) > 0.1
+
+    errors = analyze_errors(predictions, score_threshold=-np.inf)
+    poor, wrong = (errors.det_outcomes == DETECTION_OUTCOMES.index(kind) for kind in ("poor box", "wrong class"))
+    rivals = poor & np.isin(errors.det_garments, errors.det_garments[wrong])
+    fewer = only_rows(predictions, np.flatnonzero(~rivals))
+    peer, gains = tide_errors(fewer), points_lost(fewer)
+    assert rivals.sum() > 5 and peer["counts"]["Loc"] == poor.sum() - rivals.sum() > 5
+    for name, kind in TIDE_KINDS.items():
+        assert gains[kind] == pytest.approx(100 * peer["delta_ap"][name], abs=1e-9), kind
+        assert gains[kind] > 0
+
+
+def test_tide_knows_garments_of_unknown_class_otherwise():
+    """
+    What lies on a garment of unknown class by less than the threshold is background here, as that is no garment to
+    find; hotcoco takes its share of the region for an IoU with a garment of its class, so for a poor box.
+    """
+    predictions = image(
+        [((0, 0, 10, 10), JEANS, PART[JEANS], target(0)), ((50, 0, 60, 10), -1, PART[JEANS], target(0))],
+        [
+            ((0, 0, 10, 10), JEANS, 0.9, row(0)),
+            ((57, 0, 67, 10), JEANS, 0.8, row(0)),
+            ((51, 1, 59, 9), JEANS, 0.7, row(0)),
+        ],
+    )
+    peer, counts = tide_errors(predictions), our_counts(predictions)
+    assert (counts["right"], counts["background"], counts["excused"], counts["poor box"]) == (1, 1, 1, 0)
+    assert (peer["counts"]["Bkg"], peer["counts"]["Loc"]) == (0, 1)
+    assert points_lost(predictions)["AP"] == pytest.approx(100 * peer["ap_base"]) == 100
 
 
 def test_what_repair_gains_by_hand():
