@@ -9,7 +9,7 @@ Shapes: T = 10 IoU thresholds, K categories, A = 4 area ranges.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,26 +34,6 @@ class CocoTables:
     ap: np.ndarray
     recall: np.ndarray
     recall_at: np.ndarray
-
-    def put(self, categories: Sequence[int], other: CocoTables) -> None:
-        """Replace the columns of some categories by those of other tables."""
-        self.ap[:, categories], self.recall[:, categories] = other.ap[:, categories], other.recall[:, categories]
-        self.recall_at[:, :, categories] = other.recall_at[:, :, categories]
-
-    @property
-    def precision(self) -> np.ndarray:
-        """
-        Return COCOeval's array of precision, with its mean over the recall thresholds in place of them.
-
-        Returns:
-            float64 (T, 1, K, A, 1).
-        """
-        return self.ap[:, None, :, :, None]
-
-    @property
-    def eval(self) -> dict[str, np.ndarray]:
-        """Return the one entry of COCOeval's ``eval`` that Detectron2 reads."""
-        return {"precision": self.precision}
 
     @property
     def stats(self) -> np.ndarray:
@@ -87,7 +67,6 @@ def coco_tables(
     num_categories: int,
     *,
     max_dets: Sequence[int] = (1, 10, 100),
-    categories: Iterable[int] | None = None,
 ) -> CocoTables:
     """
     Match detections to ground truth as COCO does, and compute average precision and recall of every category.
@@ -99,16 +78,12 @@ def coco_tables(
             scores count in the order given.
         num_categories: K.
         max_dets: the three limits of detections an image and category, ascending.
-        categories: evaluate only these; the others stay -1.
 
     Raises:
         ValueError: not three limits, or not ascending ones.
     """
     if len(max_dets) != 3 or sorted(max_dets) != list(max_dets):
         raise ValueError(f"max_dets is {max_dets}; give three limits, ascending")
-    if categories is not None:
-        chosen = list(categories)
-        gt, dt = (objects.take(np.flatnonzero(np.isin(objects.categories, chosen))) for objects in (gt, dt))
     tables = iou_f1_tables(
         gt,
         dt,

@@ -43,12 +43,6 @@ class Masks(Sequence):
         offsets = np.concatenate([[0], np.cumsum(lengths)])
         return cls(np.array(sizes, dtype=np.int32).reshape(-1, 2), offsets, b"".join(counts))
 
-    @classmethod
-    def concatenate(cls, parts: Sequence[Masks]) -> Masks:
-        lengths = [np.diff(part.offsets) for part in parts]
-        sizes = np.concatenate([np.zeros((0, 2), dtype=np.int32), *(part.sizes for part in parts)])
-        return cls(sizes, np.concatenate([[0], *lengths]).cumsum(), b"".join(part.counts for part in parts))
-
     def __len__(self) -> int:
         return len(self.sizes)
 

@@ -97,8 +97,8 @@ def coco_metrics(predictions: Predictions) -> dict[str, dict[str, float]]:
             tables = coco_tables(gt, dt, len(names))
             found = {name: _percent(value) for name, value in zip(_NAMES, tables.stats[:6], strict=True)}
             for label, name in enumerate(names):
-                precision = tables.precision[:, :, label, 0, -1]
-                kept = precision[precision > -1]
+                ap = tables.ap[:, label, 0]
+                kept = ap[ap > -1]
                 found[f"AP-{name.name}"] = 100 * float(kept.mean()) if kept.size else math.nan
             metrics[f"{task}{suffix}"] = found
     return metrics

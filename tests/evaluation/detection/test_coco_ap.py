@@ -87,9 +87,6 @@ def test_equals_the_peers(peer_run, iou_type, max_dets, seed, grid):
     np.testing.assert_allclose(tables.recall, recall[..., -1], rtol=0, atol=1e-12)
     np.testing.assert_allclose(tables.recall_at, recall[:, :, 0, :2].transpose(2, 0, 1), rtol=0, atol=1e-12)
     assert (tables.ap[:, 3] == -1).all() and (tables.ap[:, 4, 0] == 0).all()
-    some = coco_tables(*arrays, NUM_CATEGORIES, max_dets=max_dets, categories=[2])
-    np.testing.assert_array_equal(some.ap[:, 2], tables.ap[:, 2])
-    assert (some.ap[:, :2] == -1).all()
     if max_dets == [1, 10, 100]:
         np.testing.assert_allclose(tables.stats, peer.stats, rtol=0, atol=1e-12)
 
@@ -150,11 +147,10 @@ def test_masks_come_back():
     rng = np.random.default_rng(0)
     pixels = [np.asfortranarray(rng.random((5 + i, 7)) < 0.5, dtype=np.uint8) for i in range(4)]
     masks = Masks.of(mask_util.encode(p) for p in pixels)
-    both = Masks.concatenate([masks.take(np.array([3, 1])), masks, Masks.of([])])
-    for found, index in zip(both, [3, 1, 0, 1, 2, 3], strict=True):
-        np.testing.assert_array_equal(mask_util.decode(found), pixels[index])
+    for rle, index in zip(masks.take(np.array([3, 1, 0, 1])), [3, 1, 0, 1], strict=True):
+        np.testing.assert_array_equal(mask_util.decode(rle), pixels[index])
     assert masks.areas().tolist() == [p.sum() for p in pixels]
-    many = Masks.concatenate([masks] * 150)  # more than pycocotools measures at once
+    many = masks.take(np.tile(np.arange(4), 150))  # more than pycocotools measures at once
     assert many.areas().tolist() == [p.sum() for p in pixels] * 150
     assert list(many) == [masks[i % 4] for i in range(600)] and list(masks.take(np.zeros(0, dtype=np.int64))) == []
     assert Masks.of([]).areas().shape == (0,)
