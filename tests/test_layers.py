@@ -316,3 +316,13 @@ def test_no_tool_imports_another():
             module = getattr(node, "module", None) or ""
             names = [alias.name for alias in getattr(node, "names", [])] if isinstance(node, ast.Import) else [module]
             assert not {name.split(".")[0] for name in names} & (tools | {"tools"})
+
+
+def test_reports_are_given_what_they_show():
+    """They name the evaluation's containers and constants, and call none of its functions that compute."""
+    lays_out = {"comparison_rows", "threshold_row"}
+    for name in [name for name in MODULES if name.startswith(f"{PACKAGE}.visualization.reports.")]:
+        for node in ast.walk(tree_of(name)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("evaluation"):
+                functions = {alias.name for alias in node.names if alias.name[0].islower()}
+                assert functions <= lays_out, f"{name} imports {', '.join(functions - lays_out)}"

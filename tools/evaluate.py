@@ -27,6 +27,7 @@ from kfashion_d2.evaluation import (
     write_metrics,
     write_predictions,
 )
+from kfashion_d2.evaluation.analysis.findings import find_all
 from kfashion_d2.schema import AttributeSchema
 from kfashion_d2.utils.lazy import needs_detectron2
 from kfashion_d2.visualization import write_evaluation_report
@@ -132,8 +133,9 @@ def measure(args, path):
             predictions,
             evaluation,
             document,
+            find_all(predictions, evaluation),
             dataset=dataset,
-            read_image=read_image_bytes,
+            read_bytes=read_image_bytes,
             language=args.language,
         )
     return evaluation_table(document, evaluation, predictions.schema, args.language)

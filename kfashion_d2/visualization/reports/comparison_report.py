@@ -11,7 +11,8 @@ from ...evaluation.results.comparison import Comparison
 from ...evaluation.results.comparison_table import comparison_rows
 from ...schema import AttributeSchema
 from .evaluation_tables import METRIC_NAMES, TASK_NAMES, headline_name, other_name, pair
-from .render import render_page
+from .render import render_bilingual_page
+from .words import words
 
 __all__ = ["write_comparison_report"]
 
@@ -107,19 +108,19 @@ def write_comparison_report(
     """
     schema = next((run.predictions.schema for run in comparison.runs if run.predictions is not None), None)
     first = comparison.runs[0]
-    render_page(
+    render_bilingual_page(
         path,
         "comparison_report.html.j2",
         language=language,
-        heading=(title, title) if title else ("Runs side by side", "실행 비교"),
+        heading=(title, title) if title else words("Runs side by side"),
         runs=comparison.runs,
         first=first,
         methods=list(zip(comparison.runs[1:], comparison.methods, strict=True)),
         notes=comparison.notes,
         confidence=100 * comparison.confidence,
         tables=[
-            ("headline", ("Headline", "요약"), _rows(comparison, comparison_rows(comparison, headline=True), schema)),
-            ("groups", ("Groups", "속성 그룹"), _rows(comparison, comparison_rows(comparison, headline=False), schema)),
+            ("headline", words("Headline"), _rows(comparison, comparison_rows(comparison, headline=True), schema)),
+            ("groups", words("Groups"), _rows(comparison, comparison_rows(comparison, headline=False), schema)),
         ],
         labels=_label_rows(comparison),
     )

@@ -17,6 +17,7 @@ from matplotlib.ticker import FuncFormatter
 
 from ...schema import CATEGORY_GROUP, AttributeSchema, Label
 from ..drawing.fonts import find_hangul_font
+from .words import words
 
 __all__ = ["PLOTS", "bilingual", "draw_plot"]
 
@@ -100,7 +101,7 @@ def _plot_categories(total: Mapping[str, Any], schema: AttributeSchema) -> Figur
             names.append(bilingual(labels[c]))
             values.append(value)
             colors.append(_color(p))
-        names.append(bilingual(Label(f"{part}: unknown", f"{part.korean} 미상")))
+        names.append(bilingual(Label(*words("{part}: unknown", part=(str(part), part.korean)))))
         values.append(counts["states"][part]["unknown"])
         colors.append("#999999")
     figure, (axis,) = _figure(9, 0.9 + BAR * len(names))
@@ -132,7 +133,7 @@ def _plot_states(total: Mapping[str, Any], schema: AttributeSchema) -> Figure:
 
 
 def _plot_styles(total: Mapping[str, Any], schema: AttributeSchema) -> Figure:
-    labels = [*schema.styles.labels, Label("unknown", "미상")]
+    labels = [*schema.styles.labels, Label(*words("unknown"))]
     order = sorted(range(len(labels)), key=lambda i: (i == len(labels) - 1, -total["styles"][labels[i]]))
     figure, axes = _figure(11, 0.9 + BAR * len(labels), 2)
     for axis, key in zip(axes, ("styles", "sub_styles"), strict=True):

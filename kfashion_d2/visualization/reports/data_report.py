@@ -2,35 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ...schema import CATEGORY_GROUP, AttributeSchema
-from ..drawing.fonts import carry_hangul
 from .data_plots import PLOTS, STATES, draw_plot
+from .render import data_uri, render_page
 
 __all__ = ["write_data_report"]
-
-_TEMPLATE = Path(__file__).parent / "templates" / "report.html.j2"
-
-
-def _data_uri(kind: str, content: bytes) -> str:
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
-
-
-def _percent(share: float | None) -> str:
-    """Two digits that say something, and never 0 for what is there."""
-    if share is None:
-        return "–"
-    if share == 0:
-        return "0 %"
-    return f"{100 * share:.1f} %" if share >= 0.1 else f"{100 * share:.2g} %" if share >= 1e-6 else "< 0.0001 %"
-
-
-def _decimal(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3g}" if abs(value) < 100 else f"{value:,.0f}"
 
 
 def _label_rows(summary: Mapping[str, Any], schema: AttributeSchema, group: str) -> list[dict[str, Any]]:
@@ -92,6 +72,8 @@ def write_data_report(
     blurred: bool = False,
 ) -> None:
     """
+    Write what :func:`kfashion_d2.data.analyze_splits` counted as one HTML page.
+
     Args:
         output: path of the HTML file.
         summary: of :func:`kfashion_d2.data.analyze_splits`.
@@ -100,22 +82,18 @@ def write_data_report(
         thumbnails: (group, label) -> JPEG files. With them, the page says whose terms the photographs fall under.
         blurred: that faces in them were looked for and made unrecognisable.
     """
-    from jinja2 import Environment, FileSystemLoader
-
     korean = {
         **{(CATEGORY_GROUP, label.name): label.korean for label in schema.categories.labels},
         **{("style", label.name): label.korean for label in schema.styles.labels},
         **{(group.name, label.name): label.korean for group in schema.groups for label in group.labels},
     }
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATE.parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters.update(percent=_percent, decimal=_decimal, thousands=lambda value: f"{value:,}")
     sheets: dict[str, list] = {}
     for (group, label), files in (thumbnails or {}).items():
-        pictures = [_data_uri("jpeg", file) for file in files]
+        pictures = [data_uri("jpeg", file) for file in files]
         sheets.setdefault(group, []).append((label, korean.get((group, label), ""), pictures))
-    html = environment.get_template(_TEMPLATE.name).render(
+    render_page(
+        output,
+        "report.html.j2",
         title=title,
         summary=summary,
         total=summary["total"],
@@ -123,8 +101,7 @@ def write_data_report(
         parts=schema.parts.labels,
         groups=_groups(summary, schema),
         korean=korean,
-        plots={name: _data_uri("svg+xml", draw_plot(name, summary["total"], schema)) for name in PLOTS},
+        plots={name: data_uri("svg+xml", draw_plot(name, summary["total"], schema)) for name in PLOTS},
         sheets=sheets,
         blurred=blurred,
     )
-    Path(output).write_text(carry_hangul(html), encoding="utf-8", errors="replace")

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ...schema import AttributeSchema
-from ..drawing.fonts import carry_hangul
+from .render import data_uri, number, render_page
 
 __all__ = ["write_demo_page"]
 
-_TEMPLATE = Path(__file__).parent / "templates" / "demo_page.html.j2"
 
-
-def _data_uri(path: Path) -> str:
-    kind = "png" if path.suffix == ".png" else "jpeg"
-    return f"data:image/{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None or math.isnan(value) else f"{value:.1f}"
+def _image_uri(path: str | Path) -> str:
+    path = Path(path)
+    return data_uri("png" if path.suffix == ".png" else "jpeg", path.read_bytes())
 
 
 def write_demo_page(
@@ -35,6 +27,8 @@ def write_demo_page(
     notes: Sequence[str] = (),
 ) -> None:
     """
+    Write what a run reached, how it got there, and its pictures as one HTML page.
+
     Args:
         output: path of the HTML file.
         title: the page's heading.
@@ -43,12 +37,10 @@ def write_demo_page(
         curve, pictures: image files, which the page takes in.
         notes: sentences under the heading.
     """
-    from jinja2 import Environment, FileSystemLoader
-
     tasks = [task for task in ("attributes", "attributes_gt_boxes") if task in results]
 
     def cells(group: str, metric: str) -> list[str]:
-        return [_number(results[task].get(f"{group}/{metric}")) for task in tasks]
+        return [number(results[task].get(f"{group}/{metric}")) for task in tasks]
 
     rows = {
         kind: [
@@ -67,33 +59,33 @@ def write_demo_page(
     }
     mean = results[tasks[0]]
     headline = [
-        ("Box AP50", _number(results["bbox"].get("AP50")), "COCO, mean over the classes"),
+        ("Box AP50", number(results["bbox"].get("AP50")), "COCO, mean over the classes"),
         (
             "Single-label accuracy",
-            _number(mean.get("mean/accuracy")),
-            f"always the commonest label: {_number(mean.get('mean/majority'))}",
+            number(mean.get("mean/accuracy")),
+            f"always the commonest label: {number(mean.get('mean/majority'))}",
         ),
-        ("Multi-label micro F1", _number(mean.get("mean/micro_f1")), "materials, prints, details"),
-        ("Garments found", f"{_number(mean.get('recall'))} %", "at IoU 0.5, of the right class"),
+        ("Multi-label micro F1", number(mean.get("mean/micro_f1")), "materials, prints, details"),
+        ("Garments found", f"{number(mean.get('recall'))} %", "at IoU 0.5, of the right class"),
     ]
     if "style" in results:
         style = results["style"]
-        top3, majority = _number(style.get("top3")), _number(style.get("majority"))
+        top3, majority = number(style.get("top3")), number(style.get("majority"))
         headline.append(
             (
                 "Style of the image",
-                _number(style.get("top1")),
+                number(style.get("top1")),
                 f"among the best three: {top3}; always the commonest: {majority}",
             )
         )
-    environment = Environment(loader=FileSystemLoader(_TEMPLATE.parent), autoescape=True, trim_blocks=True)
-    html = environment.get_template(_TEMPLATE.name).render(
+    render_page(
+        output,
+        "demo_page.html.j2",
         title=title,
         notes=notes,
         headline=headline,
         on_gt="attributes_gt_boxes" in tasks,
         rows=rows,
-        curve=_data_uri(Path(curve)),
-        pictures=[_data_uri(Path(path)) for path in pictures],
+        curve=_image_uri(curve),
+        pictures=[_image_uri(path) for path in pictures],
     )
-    Path(output).write_text(carry_hangul(html), encoding="utf-8")

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ...evaluation import calibration_bins, precision_recall
+from ...evaluation.attributes.ranking import PrecisionRecall
+from ...evaluation.calibration.confidence import CalibrationBins
 
 __all__ = ["curve_points", "pr_panel", "reliability_panel"]
 
@@ -16,7 +17,7 @@ SIDE = 100  # units of a panel, drawn from the top left corner
 
 def curve_points(x: np.ndarray, y: np.ndarray, limit: int = MAX_POINTS) -> str:
     """
-    The `points` of a polyline, 0 to 1 in both directions from the bottom left corner.
+    Make the `points` of a polyline, 0 to 1 in both directions from the bottom left corner.
 
     Args:
         x, y: float (M,), x rising or staying.
@@ -32,21 +33,17 @@ def curve_points(x: np.ndarray, y: np.ndarray, limit: int = MAX_POINTS) -> str:
     return " ".join(f"{SIDE * a:.4g},{SIDE - SIDE * b:.4g}" for a, b in zip(x, y, strict=True))
 
 
-def pr_panel(scores: np.ndarray, targets: np.ndarray, least: float) -> dict[str, Any] | None:
+def pr_panel(curve: PrecisionRecall, least: float) -> dict[str, Any]:
     """
-    The precision-recall curve of one label, and where the threshold stands on it.
+    Lay out the precision-recall curve of one label, and where the threshold is on it.
 
     Args:
-        scores, targets: float (N,), int8 (N,).
+        curve: of the label.
         least: the label's threshold.
 
     Returns:
-        "points" of the polyline and "mark", the (x, y) of the threshold or None where nothing reaches it; None of a
-        label that is nowhere true.
+        "points" of the polyline and "mark", the (x, y) of the threshold or None where nothing reaches it.
     """
-    if not (targets == 1).any():
-        return None
-    curve = precision_recall(np.nan_to_num(scores), targets)
     recall = np.concatenate([[0.0], curve.recall])
     points = curve_points(recall, np.concatenate([curve.precision[:1], curve.precision]))
     reached = int((curve.scores >= np.asarray(least).astype(curve.scores.dtype)).sum())
@@ -56,12 +53,14 @@ def pr_panel(scores: np.ndarray, targets: np.ndarray, least: float) -> dict[str,
     return {"points": points, "mark": mark}
 
 
-def reliability_panel(confidence: np.ndarray, right: np.ndarray) -> list[dict[str, Any]]:
+def reliability_panel(bins: CalibrationBins) -> list[dict[str, Any]]:
     """
-    The bars of a reliability diagram: for each bin that holds answers "x" and "width", "y" and "height" of the share
-    that is right, "confidence" and "frequency" in percent, "count".
+    Lay out the bars of a reliability diagram.
+
+    Returns:
+        For each bin that holds answers "x" and "width", "y" and "height" of the share that is right, "confidence" and
+        "frequency" in percent, "count".
     """
-    bins = calibration_bins(confidence, right)
     width = SIDE / len(bins.counts)
     return [
         {

@@ -6,18 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from ...evaluation import (
-    Evaluation,
-    Predictions,
-    analyze_errors,
-    answer_confidences,
-    find_suspects,
-    task_rows,
-    threshold_row,
-)
-from ...evaluation.analysis.mistakes import best_and_worst, confident_mistakes, image_scores
+from ...evaluation.analysis.findings import Findings
+from ...evaluation.evaluate import Evaluation
+from ...evaluation.predictions.core import Predictions
 from ...schema import CATEGORY_GROUP
 from ..drawing.fonts import resolve_language
 from .evaluation_charts import pr_panel, reliability_panel
@@ -26,22 +17,19 @@ from .evaluation_tables import (
     TASK_NAMES,
     attribute_tasks,
     band_rows,
-    class_confusion,
-    confusions,
+    confusion_tables,
     group_tables,
     headline_rows,
     metric_cell,
     other_tables,
     pair,
 )
-from .render import render_page
+from .render import render_bilingual_page
+from .words import words
 
 __all__ = ["write_evaluation_report"]
 
-MISTAKES = 6  # of each group
-IMAGES = 4  # best, and as many worst
 SUSPECTS = 40
-SHOWN_SCORE = 0.5  # least score of a detection that is looked at one by one
 
 
 def _label_rows(document: Mapping[str, Any], predictions: Predictions, tasks: Sequence[str]) -> list[dict[str, Any]]:
@@ -63,28 +51,21 @@ def _label_rows(document: Mapping[str, Any], predictions: Predictions, tasks: Se
     return rows
 
 
-def _curves(predictions: Predictions, evaluation: Evaluation, task: str) -> tuple[list, list]:
-    """Precision-recall panels of the multi-label groups' labels, reliability panels of all groups."""
-    _, scores, targets = task_rows(predictions, task, evaluation.matches)
-    least = threshold_row(predictions.info.threshold, predictions.schema)
-    table = evaluation.tables[task]
+def _curves(predictions: Predictions, evaluation: Evaluation, findings: Findings) -> tuple[list, list]:
+    """Lay out precision-recall panels of the multi-label groups' labels, and reliability panels of all groups."""
+    table = evaluation.tables[findings.task]
     curves, reliability = [], []
     for group in predictions.schema.groups:
-        columns = predictions.schema.slice(group.name)
-        group_scores, group_targets = np.nan_to_num(scores[:, columns]), targets[:, columns]
-        bars = reliability_panel(*answer_confidences(group_scores, group_targets, group.is_single))
-        if bars:
-            ece = evaluation.metrics[task][f"{group.name}/ece"]
+        if group.name in findings.reliability:
+            ece = evaluation.metrics[findings.task][f"{group.name}/ece"]
+            bars = reliability_panel(findings.reliability[group.name])
             reliability.append({"group": pair(group), "bars": bars, "ece": ece})
-        if group.is_single:
-            continue
         panels = []
-        for i, label in enumerate(group.labels):
-            at = columns.start + i
-            panel = pr_panel(scores[:, at], targets[:, at], float(least[at]))
-            if panel is not None:
-                ap = 100 * float(table.average_precision[at])
-                panels.append({**panel, "name": pair(label), "AP": ap, "support": int(table.support[at])})
+        for i, label in enumerate(group.labels, start=predictions.schema.slice(group.name).start):
+            if i in findings.curves:
+                panel = pr_panel(findings.curves[i], float(findings.thresholds[i]))
+                ap = 100 * float(table.average_precision[i])
+                panels.append({**panel, "name": pair(label), "AP": ap, "support": int(table.support[i])})
         if panels:
             curves.append({"group": pair(group), "panels": sorted(panels, key=lambda panel: -panel["support"])})
     return curves, reliability
@@ -95,24 +76,12 @@ def _error_rows(document: Mapping[str, Any], predictions: Predictions) -> dict[s
     errors = document.get("errors")
     if errors is None:
         return None
-    korean = {
-        "right": "맞음",
-        "poor box": "부정확한 박스",
-        "wrong class": "잘못된 클래스",
-        "duplicate": "중복",
-        "background": "배경",
-        "other": "기타 (클래스와 박스 모두)",
-        "missed": "놓침",
-        "wrong attributes": "잘못된 속성",
-        "unknown class": "클래스 미상",
-        "excused": "제외 (클래스 미상 의류 위)",
-    }
 
     def bars(counts: Mapping[str, float]) -> list[dict[str, Any]]:
         most = max([abs(x) for x in counts.values() if x == x], default=0) or 1
         return [
             {
-                "name": (kind, korean.get(kind, kind)),
+                "name": words(kind),
                 "value": None if value != value else value,
                 "share": 0 if value != value else max(value, 0) / most,
             }
@@ -135,70 +104,61 @@ def _error_rows(document: Mapping[str, Any], predictions: Predictions) -> dict[s
     }
 
 
-_NOTHING = ("not this one", "이 라벨 아님")
-
-
 def _mistakes(
-    predictions: Predictions, evaluation: Evaluation, task: str, pictures: EvaluationPictures | None
+    predictions: Predictions, evaluation: Evaluation, findings: Findings, pictures: EvaluationPictures | None
 ) -> list[dict[str, Any]]:
-    """The most confident mistakes of each group, as crops with captions."""
-    rows, scores, targets = task_rows(predictions, task, evaluation.matches)
-    least = threshold_row(predictions.info.threshold, predictions.schema)
-    found = []
+    """Lay out the most confident mistakes of each group, as crops with captions."""
+    matches = evaluation.matches.get(findings.task)
+    groups = []
     for group in predictions.schema.groups:
-        columns = predictions.schema.slice(group.name)
-        mistakes = confident_mistakes(
-            rows, scores[:, columns], targets[:, columns], group.is_single, least[columns], MISTAKES
-        )
         items = []
-        for garment, truth, answer, confidence in zip(*(x.tolist() for x in mistakes), strict=True):
-            detection = evaluation.matches[task][garment] if task in evaluation.matches else -1
-            missing = group.labels[truth] if truth >= 0 else None
+        columns = (column.tolist() for column in findings.mistakes[group.name])
+        for garment, truth, answer, confidence in zip(*columns, strict=True):
+            detection = -1 if matches is None else int(matches[garment])
             items.append(
                 {
-                    "picture": pictures.crop(garment, int(detection)) if pictures else None,
+                    "picture": pictures.crop(garment, detection) if pictures else None,
                     "image_id": int(predictions.image_ids[predictions.gt_images[garment]]),
-                    "truth": _NOTHING if missing is None else pair(missing),
-                    "answer": _NOTHING if answer < 0 else pair(group.labels[answer]),
+                    "truth": words("not this one") if truth < 0 else pair(group.labels[truth]),
+                    "answer": words("not this one") if answer < 0 else pair(group.labels[answer]),
                     "confidence": confidence,
                 }
             )
         if items:
-            found.append({"group": pair(group), "items": items})
-    return found
+            groups.append({"group": pair(group), "items": items})
+    return groups
 
 
 def _whole_images(
-    predictions: Predictions, errors: Any, pictures: EvaluationPictures | None, language: str
+    predictions: Predictions, findings: Findings, pictures: EvaluationPictures | None, language: str
 ) -> dict[str, list[dict[str, Any]]]:
-    """The best and the worst images."""
-    scores = image_scores(predictions, errors)
+    """Lay out the best and the worst images."""
+    least = findings.errors.score_threshold
     return {
         kind: [
             {
                 "image_id": int(predictions.image_ids[row]),
-                "score": 100 * float(scores[row]),
-                "picture": pictures.comparison(int(row), language, errors.score_threshold) if pictures else None,
+                "score": 100 * float(findings.image_scores[row]),
+                "picture": pictures.comparison(int(row), language, least) if pictures else None,
             }
             for row in rows.tolist()
         ]
-        for kind, rows in zip(("best", "worst"), best_and_worst(predictions, scores, IMAGES), strict=True)
+        for kind, rows in (("best", findings.best_images), ("worst", findings.worst_images))
     }
 
 
 def _suspects(
-    predictions: Predictions, iou_threshold: float, pictures: EvaluationPictures | None
-) -> tuple[list[dict[str, Any]], int]:
-    """The first suspects, with crops; and how many there are in all."""
-    suspects = find_suspects(predictions, iou_threshold=iou_threshold)
-    groups = {CATEGORY_GROUP: ("class", "클래스"), **{g.name: pair(g) for g in predictions.schema.groups}}
-    rows = suspects.rows(SUSPECTS)
-    for row, garment in zip(rows, suspects.garments.tolist(), strict=False):
+    predictions: Predictions, findings: Findings, pictures: EvaluationPictures | None
+) -> list[dict[str, Any]]:
+    """Lay out the first suspects, with crops."""
+    groups = {CATEGORY_GROUP: words("class"), **{g.name: pair(g) for g in predictions.schema.groups}}
+    rows = findings.suspects.rows(SUSPECTS)
+    for row, garment in zip(rows, findings.suspects.garments.tolist(), strict=False):
         row["group_name"] = groups[row["group"]]
         row["picture"] = pictures.crop(garment) if pictures else None
         for name in ("given", "suggested"):
-            row[f"{name}_name"] = _NOTHING if row[name] is None else (row[name], row[f"{name}_korean"])
-    return rows, len(suspects)
+            row[f"{name}_name"] = words("not this one") if row[name] is None else (row[name], row[f"{name}_korean"])
+    return rows
 
 
 def _style_rows(document: Mapping[str, Any], predictions: Predictions) -> list[dict[str, Any]]:
@@ -216,19 +176,23 @@ def write_evaluation_report(
     predictions: Predictions,
     evaluation: Evaluation,
     document: Mapping[str, Any],
+    findings: Findings,
     *,
     dataset: Sequence[Mapping[str, Any]] | None = None,
-    read_image: Callable[[str], bytes] | None = None,
+    read_bytes: Callable[[str], bytes] | None = None,
     language: str = "en",
     title: str | None = None,
 ) -> None:
     """
+    Write an evaluation as one HTML page, which shows what it is given and computes nothing.
+
     Args:
         path: of the HTML file.
         predictions, evaluation: what was evaluated, and what came out.
         document: of :func:`metrics_document`: the numbers shown are its.
+        findings: of :func:`kfashion_d2.evaluation.analysis.findings.find_all`.
         dataset: dataset dicts by image index, and
-        read_image: `file_name` -> the image file's content; without both there are no pictures, and the page says so.
+        read_bytes: `file_name` -> the image file's content; without both there are no pictures, and the page says so.
             With pictures it says whose terms the photographs fall under.
         language: "en" or "ko": what the page opens in (a switch changes it), and that of the words in its pictures.
         title: the page's heading.
@@ -237,27 +201,24 @@ def write_evaluation_report(
         ValueError: there is no such language.
     """
     picture_language = resolve_language(language)
-    pictures = None if dataset is None or read_image is None else EvaluationPictures(predictions, dataset, read_image)
+    pictures = None if dataset is None or read_bytes is None else EvaluationPictures(predictions, dataset, read_bytes)
     tasks = attribute_tasks(document)
-    task = "attributes_gt_boxes" if "attributes_gt_boxes" in tasks else "attributes"
-    curves, reliability = _curves(predictions, evaluation, task)
-    errors = analyze_errors(predictions, score_threshold=SHOWN_SCORE, iou_threshold=evaluation.iou_threshold)
-    mistakes = _mistakes(predictions, evaluation, task, pictures)
-    images = _whole_images(predictions, errors, pictures, picture_language)
-    suspects, num_suspects = _suspects(predictions, evaluation.iou_threshold, pictures)
-    classes = class_confusion(predictions, evaluation)
+    curves, reliability = _curves(predictions, evaluation, findings)
+    mistakes = _mistakes(predictions, evaluation, findings, pictures)
+    images = _whole_images(predictions, findings, pictures, picture_language)
+    suspects = _suspects(predictions, findings, pictures)
     by_class = [
         {"name": pair(label), "cells": [metric_cell(document, f"{kind}/AP-{label}") for kind in ("bbox", "segm")]}
         for label in predictions.info.class_names
     ]
-    render_page(
+    render_bilingual_page(
         path,
         "evaluation_report.html.j2",
         language=language,
-        heading=(title, title) if title else (f"Evaluation: {document['dataset']}", f"평가: {document['dataset']}"),
+        heading=(title, title) if title else words("Evaluation: {dataset}", dataset=document["dataset"]),
         document=document,
         tasks=[TASK_NAMES[name] for name in tasks],
-        chosen=TASK_NAMES[task],
+        chosen=TASK_NAMES[findings.task],
         headline=headline_rows(document),
         others=other_tables(document),
         groups=group_tables(document, predictions.schema.groups),
@@ -265,14 +226,14 @@ def write_evaluation_report(
         by_class=[row for row in by_class if any(cell["value"] is not None for cell in row["cells"])],
         has_masks=any(name.startswith("segm/") for name in document["metrics"]),
         bands=band_rows(document),
-        confusions=([classes] if classes else []) + confusions(predictions, evaluation, task),
+        confusions=confusion_tables(predictions, findings),
         curves=curves,
         reliability=reliability,
         errors=_error_rows(document, predictions),
         mistakes=mistakes,
         images=images,
         suspects=suspects,
-        num_suspects=num_suspects,
+        num_suspects=len(findings.suspects),
         styles=_style_rows(document, predictions),
         has_pictures=pictures is not None,
         num_drawn=pictures.num_drawn if pictures else 0,

@@ -8,17 +8,20 @@ from typing import Any
 
 import numpy as np
 
-from ...evaluation import ATTRIBUTE_TASKS, BANDS, Evaluation, Predictions, confusion_matrix, task_rows
+from ...evaluation.analysis.findings import Findings
+from ...evaluation.attributes.frequency_bands import BANDS
+from ...evaluation.evaluate import ATTRIBUTE_TASKS
+from ...evaluation.predictions.core import Predictions
 from ...evaluation.results.tables import HEADLINE
 from ...schema import AttributeGroup, Label
+from .words import words
 
 __all__ = [
     "METRIC_NAMES",
     "TASK_NAMES",
     "attribute_tasks",
     "band_rows",
-    "class_confusion",
-    "confusions",
+    "confusion_tables",
     "group_tables",
     "headline_name",
     "headline_rows",
@@ -31,47 +34,35 @@ __all__ = [
 Pair = tuple[str, str]
 
 TASK_NAMES: dict[str, Pair] = {
-    "attributes": ("detections, by class", "검출 (클래스 일치)"),
-    "attributes_gt_boxes": ("ground-truth boxes", "정답 박스"),
-    "attributes_class_agnostic": ("detections, any class", "검출 (클래스 무관)"),
-}
-_KOREAN = {
-    "recall": "찾은 의류 (재현율)",
-    "mean/accuracy": "정확도",
-    "mean/balanced_accuracy": "균형 정확도",
-    "mean/macro_f1": "macro-F1",
-    "mean/mAP": "mAP",
-    "mean/micro_f1": "micro-F1",
-    "mean/ece": "보정 오차 (ECE)",
-    "head/f1": "F1, 흔한 라벨 (head)",
-    "mid/f1": "F1, 중간 라벨 (mid)",
-    "tail/f1": "F1, 드문 라벨 (tail)",
+    "attributes": words("detections, by class"),
+    "attributes_gt_boxes": words("ground-truth boxes"),
+    "attributes_class_agnostic": words("detections, any class"),
 }
 CHANCE = "mean/majority"  # what knowing nothing scores
 _SINGLE = ("accuracy", "balanced_accuracy", "top3", "macro_f1", "ece")
 _MULTI = ("micro_f1", "macro_f1", "mAP", "precision_at_recall_50", "precision_at_recall_80", "ece")
 METRIC_NAMES: dict[str, Pair] = {
-    "accuracy": ("accuracy", "정확도"),
-    "balanced_accuracy": ("balanced accuracy", "균형 정확도"),
+    "accuracy": words("accuracy"),
+    "balanced_accuracy": words("balanced accuracy"),
     "top3": ("top-3", "top-3"),
     "macro_f1": ("macro-F1", "macro-F1"),
     "micro_f1": ("micro-F1", "micro-F1"),
     "mAP": ("mAP", "mAP"),
-    "precision_at_recall_50": ("precision at recall 50", "재현율 50의 정밀도"),
-    "precision_at_recall_80": ("precision at recall 80", "재현율 80의 정밀도"),
-    "ece": ("calibration error", "보정 오차"),
-    "majority": ("commonest label", "최빈 라벨"),
-    "support": ("garments", "의류 수"),
+    "precision_at_recall_50": words("precision at recall 50"),
+    "precision_at_recall_80": words("precision at recall 80"),
+    "ece": words("calibration error"),
+    "majority": words("commonest label"),
+    "support": words("garments", "count"),
 }
 _OTHER: dict[str, Pair] = {
-    "bbox": ("boxes", "박스"),
-    "bbox_no_ignore": ("boxes, unknown class not excused", "박스 (클래스 미상 미제외)"),
-    "segm": ("masks", "마스크"),
-    "segm_no_ignore": ("masks, unknown class not excused", "마스크 (클래스 미상 미제외)"),
-    "style": ("style", "스타일"),
-    "sub_style": ("sub-style", "서브 스타일"),
-    "iou_f1": ("AP at IoU and F1", "IoU·F1 기준 AP"),
-    "iou_f1_chance": ("F1 of answers that know nothing", "아무것도 모르는 답의 F1"),
+    "bbox": words("boxes"),
+    "bbox_no_ignore": words("boxes, unknown class not excused"),
+    "segm": words("masks"),
+    "segm_no_ignore": words("masks, unknown class not excused"),
+    "style": words("style"),
+    "sub_style": words("sub-style"),
+    "iou_f1": words("AP at IoU and F1"),
+    "iou_f1_chance": words("F1 of answers that know nothing"),
 }
 
 
@@ -82,8 +73,10 @@ def pair(label: str | AttributeGroup) -> Pair:
 
 def headline_name(name: str) -> Pair:
     """A headline number's title: a key of HEADLINE."""
-    title = HEADLINE.get(name, name.replace("_", " ").replace("/", ", "))
-    return title, _KOREAN.get(name, title)
+    if name in HEADLINE:
+        return words(HEADLINE[name], "headline" if name == "mean/ece" else "")
+    title = name.replace("_", " ").replace("/", ", ")
+    return title, title
 
 
 def other_name(task: str) -> Pair:
@@ -117,7 +110,7 @@ def headline_rows(document: Mapping[str, Any]) -> list[dict[str, Any]]:
         cells = [metric_cell(document, f"{task}/{name}") for task in tasks]
         if any(cell["value"] is not None for cell in cells):
             is_chance = name == CHANCE
-            title = ("always the commonest label", "최빈 라벨로만 답할 때") if is_chance else headline_name(name)
+            title = words("always the commonest label") if is_chance else headline_name(name)
             rows.append({"title": title, "cells": cells, "chance": is_chance})
     return rows
 
@@ -197,32 +190,14 @@ def _matrix(counts: np.ndarray, names: Sequence[Pair], last: Pair) -> dict[str, 
     }
 
 
-def confusions(predictions: Predictions, evaluation: Evaluation, task: str) -> list[dict[str, Any]]:
-    """The confusion matrix of each single-label group of which anything is known."""
-    _, scores, targets = task_rows(predictions, task, evaluation.matches)
-    found = []
+def confusion_tables(predictions: Predictions, findings: Findings) -> list[dict[str, Any]]:
+    """Lay out the confusion matrices of the classes and of each single-label group of which anything is known."""
+    tables = []
+    if findings.class_confusion is not None:
+        names = [pair(label) for label in predictions.info.class_names]
+        tables.append({"group": words("class"), **_matrix(findings.class_confusion, names, words("not found"))})
     for group in predictions.schema.groups:
-        if group.is_single:
-            columns = predictions.schema.slice(group.name)
-            matrix = confusion_matrix(scores[:, columns], targets[:, columns])
-            if matrix.any():
-                names = [pair(label) for label in group.labels]
-                found.append({"group": pair(group), **_matrix(matrix, names, ("no answer", "답 없음"))})
-    return found
-
-
-def class_confusion(predictions: Predictions, evaluation: Evaluation) -> dict[str, Any] | None:
-    """True classes against those of the detections that found them, whatever their class; None where there are none."""
-    p = predictions
-    names = [pair(label) for label in p.info.class_names]
-    known = np.flatnonzero(p.gt_classes >= 0)
-    if not names or not len(known):
-        return None
-    # A garment keeps the detection of its class where it has one.
-    strict, loose = (evaluation.matches[task][known] for task in ("attributes", "attributes_class_agnostic"))
-    found = np.where(strict >= 0, strict, loose)
-    answers = np.full(len(known), len(names))
-    answers[found >= 0] = p.det_classes[found[found >= 0]]
-    cells = p.gt_classes[known].astype(np.int64) * (len(names) + 1) + answers
-    counts = np.bincount(cells, minlength=len(names) * (len(names) + 1)).reshape(len(names), -1)
-    return {"group": ("class", "클래스"), **_matrix(counts, names, ("not found", "찾지 못함"))}
+        if group.name in findings.confusions:
+            names = [pair(label) for label in group.labels]
+            tables.append({"group": pair(group), **_matrix(findings.confusions[group.name], names, words("no answer"))})
+    return tables

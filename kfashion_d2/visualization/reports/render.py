@@ -1,23 +1,84 @@
-"""Pages of tables that sort, in English and Korean by a switch: evaluation_base.html.j2 and what extends it."""
+"""The one renderer of all reports: a template and its values become a self-contained HTML file."""
 
 from __future__ import annotations
 
+import base64
 import math
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..drawing.fonts import LANGUAGES, carry_hangul
+from .words import words
 
-__all__ = ["render_page"]
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+__all__ = ["data_uri", "number", "render_bilingual_page", "render_page"]
 
 
-def _plain(value: float | None, form: str = ".1f") -> str:
+def number(value: float | None, form: str = ".1f") -> str:
+    """Format a number; a dash for one that could not be measured (None or NaN)."""
     return "–" if value is None or math.isnan(value) else format(value, form)
 
 
-def render_page(path: str | Path, template: str, *, language: str, heading: tuple[str, str], **values: Any) -> None:
+def _percent(share: float | None) -> str:
+    """Format a share of 1 with two digits that say something, and never as 0 for what is there."""
+    if share is None:
+        return "–"
+    if share == 0:
+        return "0 %"
+    return f"{100 * share:.1f} %" if share >= 0.1 else f"{100 * share:.2g} %" if share >= 1e-6 else "< 0.0001 %"
+
+
+def _decimal(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3g}" if abs(value) < 100 else f"{value:,.0f}"
+
+
+def data_uri(kind: str, content: bytes) -> str:
+    """Make a URI that holds an image itself; `kind` as "jpeg", "png" or "svg+xml"."""
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+
+
+@cache
+def _environment() -> Environment:
+    from jinja2 import Environment, FileSystemLoader
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        decimal=_decimal,
+        percent=_percent,
+        plain=number,
+        signed=lambda value: number(value, "+.1f"),
+        thousands=lambda value: f"{value:,}",
+    )
+    environment.globals["words"] = words
+    return environment
+
+
+def render_page(path: str | Path, template: str, **values: Any) -> None:
     """
-    Render a template of this folder into an HTML file, which carries the Hangul that it needs.
+    Render a template into an HTML file, which carries the Hangul that it needs.
+
+    Args:
+        path: of the HTML file.
+        template: its file name in the folder of templates.
+        values: of the template.
+    """
+    html = carry_hangul(_environment().get_template(template).render(**values))
+    Path(path).write_text(html, encoding="utf-8", errors="replace")
+
+
+def render_bilingual_page(
+    path: str | Path, template: str, *, language: str, heading: tuple[str, str], **values: Any
+) -> None:
+    """
+    Render a template that extends evaluation_base.html.j2: in English and Korean by a switch, with tables that sort.
 
     Args:
         path: of the HTML file.
@@ -29,19 +90,7 @@ def render_page(path: str | Path, template: str, *, language: str, heading: tupl
     Raises:
         ValueError: there is no such language.
     """
-    from jinja2 import Environment, FileSystemLoader
-
     if language not in LANGUAGES:
         raise ValueError(f"language={language!r}: choose from {', '.join(LANGUAGES)}")
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        thousands=lambda value: f"{value:,}", plain=_plain, signed=lambda value: _plain(value, "+.1f")
-    )
-    values.update(language=language, heading=heading, title=heading[LANGUAGES.index(language)])
-    html = carry_hangul(environment.get_template(template).render(**values))
-    Path(path).write_text(html, encoding="utf-8", errors="replace")
+    title = heading[LANGUAGES.index(language)]
+    render_page(path, template, language=language, heading=heading, title=title, **values)

@@ -20,11 +20,13 @@ from kfashion_d2.evaluation import (
     metrics_document,
     precision_recall,
 )
+from kfashion_d2.evaluation.analysis.findings import find_all
+from kfashion_d2.evaluation.calibration.confidence import calibration_bins
 from kfashion_d2.schema import Label, kfashion_schema
 from kfashion_d2.visualization import write_evaluation_report
 from kfashion_d2.visualization.reports.evaluation_charts import curve_points, pr_panel, reliability_panel
 from kfashion_d2.visualization.reports.evaluation_pictures import EvaluationPictures, garments_from_predictions
-from kfashion_d2.visualization.reports.evaluation_tables import class_confusion, confusions
+from kfashion_d2.visualization.reports.evaluation_tables import confusion_tables
 from tests.visualization.reports.browser import needs_browser, run_in_browser, sort_script
 
 HOSTILE = "<script>alert(1)</script>&\"'"
@@ -43,7 +45,7 @@ def document_of(predictions, replicates=0, errors=True):
 
 def write(path, predictions, **kwargs):
     evaluation, document = document_of(predictions)
-    write_evaluation_report(path, predictions, evaluation, document, **kwargs)
+    write_evaluation_report(path, predictions, evaluation, document, find_all(predictions, evaluation), **kwargs)
     return path.read_text(encoding="utf-8")
 
 
@@ -110,7 +112,8 @@ def measured(predictions):
 def page(predictions, measured, tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "report.html"
     dataset = Dataset(predictions)
-    write_evaluation_report(path, predictions, *measured, dataset=dataset, read_image=read_bytes)
+    findings = find_all(predictions, measured[0])
+    write_evaluation_report(path, predictions, *measured, findings, dataset=dataset, read_bytes=read_bytes)
     return path
 
 
@@ -148,7 +151,9 @@ def test_labels_stand_in_every_setting(page, measured, predictions):
 
 def test_confusions_add_up(predictions, measured):
     evaluation, document = measured
-    for matrix in confusions(predictions, evaluation, "attributes_gt_boxes"):
+    classes, *groups = confusion_tables(predictions, find_all(predictions, evaluation))
+    assert classes["group"][0] == "class" and len(groups) == sum(g.is_single for g in predictions.schema.groups)
+    for matrix in groups:
         group = next(g for g in predictions.schema.groups if g.text("en") == matrix["group"][0])
         columns = predictions.schema.slice(group.name)
         expected = confusion_matrix(predictions.gt_attributes[:, columns], predictions.gt_targets[:, columns])
@@ -156,7 +161,6 @@ def test_confusions_add_up(predictions, measured):
         counts = np.array([[cell["count"] for cell in row["cells"]] for row in matrix["rows"]])
         assert counts.tolist() == expected[:, : counts.shape[1]].tolist()
         assert matrix["total"] == document["support"][f"attributes_gt_boxes/{group.name}"]
-    classes = class_confusion(predictions, evaluation)
     assert classes["total"] == (predictions.gt_classes >= 0).sum()
     names = [name[0] for name in classes["columns"]]
     right = sum(row["cells"][names.index(row["name"][0])]["count"] for row in classes["rows"])
@@ -176,7 +180,7 @@ def test_pictures_come_with_the_terms_and_without_the_page_says_so(page, predict
     def gone(name):
         raise FileNotFoundError(name)
 
-    unreadable = write(tmp_path / "a.html", predictions, dataset=Dataset(predictions), read_image=gone)
+    unreadable = write(tmp_path / "a.html", predictions, dataset=Dataset(predictions), read_bytes=gone)
     assert "AI Hub" not in unreadable and "pictures are left out" in unreadable
 
 
@@ -193,7 +197,7 @@ def test_untrusted_text_is_escaped(predictions, tmp_path):
     schema = kfashion_schema().for_classes("category")
     names = tuple(Label(f"{HOSTILE} {i}", HOSTILE) for i in range(len(predictions.info.class_names)))
     hostile = predictions.with_info(dataset=HOSTILE, class_names=names, model={"weights": HOSTILE, HOSTILE: "x"})
-    text = write(tmp_path / "a.html", hostile, dataset=Dataset(hostile), read_image=read_bytes, title=HOSTILE)
+    text = write(tmp_path / "a.html", hostile, dataset=Dataset(hostile), read_bytes=read_bytes, title=HOSTILE)
     assert "<script>alert" not in text and text.count("<script>") == 1
     assert "&lt;script&gt;alert(1)&lt;/script&gt;&amp;&#34;&#39;" in text
     assert schema.num_labels == predictions.schema.num_labels
@@ -230,7 +234,8 @@ def test_parts_may_be_missing(predictions, change, tmp_path):
         changed = replace(changed, gt_classes=np.maximum(changed.gt_classes, 0))
     for errors in (True, False) if changed.style_scores is None else (True,):
         evaluation, document = document_of(changed, errors=errors)
-        write_evaluation_report(tmp_path / "a.html", changed, evaluation, document, language="ko")
+        findings = find_all(changed, evaluation)
+        write_evaluation_report(tmp_path / "a.html", changed, evaluation, document, findings, language="ko")
         text = (tmp_path / "a.html").read_text(encoding="utf-8")
         assert text.endswith("</html>\n") or text.endswith("</html>")
         assert ('id="errors"' in text) == errors
@@ -250,12 +255,11 @@ def test_suspects_stand_in_their_order(page, predictions):
 def test_curves_by_hand():
     scores = np.array([0.9, 0.8, 0.7, 0.6], dtype=np.float16)
     targets = np.array([1, 0, 1, -1], dtype=np.int8)
-    panel = pr_panel(scores, targets, 0.75)
+    panel = pr_panel(precision_recall(scores, targets), 0.75)
     # From the best score down: 1 of 1, 1 of 2, 2 of 3; y falls from the top.
     assert panel["points"] == "0,0 50,0 50,50 100,33.33"
     assert panel["mark"] == (50.0, 50.0)
-    assert pr_panel(scores, targets, 0.95)["mark"] is None
-    assert pr_panel(scores, np.zeros(4, dtype=np.int8), 0.5) is None
+    assert pr_panel(precision_recall(scores, targets), 0.95)["mark"] is None
     rng = np.random.default_rng(0)
     long = rng.random(5000).astype(np.float16)
     curve = precision_recall(long, (rng.random(5000) < long).astype(np.int8))
@@ -267,7 +271,7 @@ def test_curves_by_hand():
         for a, b in zip(curve.recall, curve.precision, strict=True)
     }
     assert shown <= whole
-    bars = reliability_panel(np.array([0.95, 0.97, 0.1]), np.array([True, False, False]))
+    bars = reliability_panel(calibration_bins(np.array([0.95, 0.97, 0.1]), np.array([True, False, False])))
     assert [(bar["count"], bar["frequency"], bar["height"]) for bar in bars] == [(1, 0, 0), (2, 50, 50)]
     assert bars[1]["y"] == 50 and bars[1]["confidence"] == pytest.approx(96)
 
@@ -298,9 +302,10 @@ def test_a_crop_shows_the_boxes(predictions):
 
 
 def test_languages(predictions, measured, tmp_path):
+    findings = find_all(predictions, measured[0])
     with pytest.raises(ValueError, match="language='fr'"):
-        write_evaluation_report(tmp_path / "a.html", predictions, *measured, language="fr")
-    write_evaluation_report(tmp_path / "a.html", predictions, *measured, language="ko")
+        write_evaluation_report(tmp_path / "a.html", predictions, *measured, findings, language="fr")
+    write_evaluation_report(tmp_path / "a.html", predictions, *measured, findings, language="ko")
     text = (tmp_path / "a.html").read_text(encoding="utf-8")
     assert '<html lang="ko">' in text and "<title>평가: synthetic</title>" in text
     assert '<span class="en">shirt collar</span><span class="ko" lang="ko">셔츠칼라</span>' in text
