@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from .evaluation import Calibration
 from .schema import AttributeSchema
+from .utils.files import new_path
 
 __all__ = ["KFashionCheckpointer", "add_calibration", "find_weights", "read_checkpoint", "schema_entry", "to_plain"]
 
@@ -64,14 +64,8 @@ class _WholeFiles:
 
     @contextmanager
     def _new_file(self, path: str, mode: str) -> Iterator[IO]:
-        temporary = f"{path}.tmp"  # one name: what a kill leaves is overwritten when the file is written again
-        try:
-            with open(temporary, mode) as file:
-                yield file
-            os.replace(temporary, path)
-        finally:
-            if os.path.exists(temporary):
-                os.remove(temporary)
+        with new_path(path, one_writer=True) as temporary, open(temporary, mode) as file:
+            yield file
 
 
 class KFashionCheckpointer(DetectionCheckpointer):

@@ -17,6 +17,7 @@ from detectron2.modeling import build_model
 from torch import Tensor, nn
 
 from ..checkpoint import schema_entry
+from ..utils.files import new_path, write_file
 from .kcoord import NEVER, attribute_layers, is_kcoord
 from .names import CLASS_LAYERS, derived, our_name, reason_to_leave_out
 
@@ -202,9 +203,10 @@ def import_checkpoint(
     if any(name.startswith("roi_heads.attribute_head.") for name in imported.tensors):
         content |= schema_entry(model.roi_heads.attribute_schema)  # its rows have a meaning
     output.parent.mkdir(parents=True, exist_ok=True)
-    torch.save(content, output)
+    with new_path(output, one_writer=True) as temporary:
+        torch.save(content, temporary)
     report = {"source": str(source), "frozen_bn_eps": frozen_bn_eps, **imported.to_dict()}
     report_file = output.with_name(f"{output.stem}_import.json")
-    report_file.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_file(report_file, (json.dumps(report, indent=1, ensure_ascii=False) + "\n").encode())
     logger.info(f"Wrote {output}, and where each tensor went into {report_file}")
     return imported

@@ -56,8 +56,9 @@ def new_path(path: str | Path, *, one_writer: bool = False) -> Iterator[Path]:
         with named_errors(path):
             yield temporary
             os.replace(temporary, path)
-    finally:
+    except BaseException:
         temporary.unlink(missing_ok=True)
+        raise
 
 
 @contextmanager

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kfashion_d2.utils.arrays import equals_neighbour, runs
+from kfashion_d2.utils.arrays import equals_neighbour, group_slices
 
 ASCENDING = st.lists(st.integers(0, 5), max_size=12).map(sorted)
 
@@ -14,6 +14,6 @@ def test_neighbours(values):
 
 @given(ASCENDING)
 def test_runs(values):
-    found = list(runs(np.array(values, dtype=np.int64)))
+    found = list(group_slices(np.array(values, dtype=np.int64)))
     assert [value for value, _ in found] == sorted(set(values))
     assert [values[place] for _, place in found] == [[value] * values.count(value) for value in sorted(set(values))]

@@ -21,7 +21,7 @@ from typing import Any
 from tqdm import tqdm
 
 from ...schema import AttributeSchema, kfashion_schema
-from ...utils.files import garbage_collector_off, replace_folder, write_file
+from ...utils.files import garbage_collector_off, new_path, replace_folder, write_file
 from ...utils.workers import map_in_order
 from ..annotation.parser import Problem
 from ..sources.discovery import Note, SourceIndex, find_sources
@@ -118,11 +118,11 @@ def convert_dataset(
         _finish_split(converter, results[name], index, os.path.relpath(root, output / name))
     problems = output / "problems.jsonl"
     kept = problems_of(problems, earlier)
-    _write_problems(output / ".problems.jsonl.tmp", converters, results, chain(shared, index.notes()), kept)
-    for name, converter in converters.items():
-        replace_folder(converter.folder / "shards", output / name)
-        shutil.rmtree(converter.folder)
-    os.replace(output / ".problems.jsonl.tmp", problems)
+    with new_path(problems, one_writer=True) as temporary:
+        _write_problems(temporary, converters, results, chain(shared, index.notes()), kept)
+        for name, converter in converters.items():
+            replace_folder(converter.folder / "shards", output / name)
+            shutil.rmtree(converter.folder)
     write_file(output / "summary.json", (json.dumps(summary, indent=2, ensure_ascii=False) + "\n").encode())
     return summary
 

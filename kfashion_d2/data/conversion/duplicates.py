@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ...utils.arrays import equals_neighbour, runs
+from ...utils.arrays import equals_neighbour, group_slices
 from ...utils.files import write_file
 from ..annotation.parser import Problem
 from ..sources.discovery import Note
@@ -69,7 +69,7 @@ class _Rows:
         order = np.argsort(self.shards[rows], kind="stable")
         parts = [
             self.table(shard).select(columns).take(pa.array(self.local[rows[order[some]]]))
-            for shard, some in runs(self.shards[rows[order]])
+            for shard, some in group_slices(self.shards[rows[order]])
         ]
         return pa.concat_tables(parts).combine_chunks().take(pa.array(np.argsort(order)))
 
@@ -90,7 +90,7 @@ def drop_duplicates(split: str, converter: ShardConverter, results: list[ShardRe
     rows = _Rows(converter, results)
     losers, keepers = _losers(rows)
     is_same = _say_the_same(rows, losers, rows, keepers)  # of all, before any shard is written anew
-    for shard, some in runs(rows.shards[losers]):
+    for shard, some in group_slices(rows.shards[losers]):
         mine = losers[some]
         table = rows.take(mine, ["label_file", "part"])
         lines = []

@@ -294,4 +294,4 @@ class ShardConverter:
     def _entry_names(self, images: Places, rows: list[int]) -> Iterator[str]:
         for row, number in zip(rows, images.numbers[rows, 0].tolist(), strict=True):
             path = images.paths[row]
-            yield path if number < 0 else path[len(self.archives[number].path) + 1 :]
+            yield path if number < 0 else self.archives[number].entry_name(path)

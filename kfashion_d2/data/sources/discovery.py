@@ -44,6 +44,15 @@ class Archive(NamedTuple):
     size: int
     mtime_ns: int
 
+    def entry_name(self, path: str) -> str:
+        """Return the name in the archive of a path that :attr:`prefix` begins."""
+        return path[len(self.prefix) :]
+
+    @property
+    def prefix(self) -> str:
+        """What the paths of the archive's entries begin with, in tables of files and in problems."""
+        return f"{self.path}/"
+
 
 class Note(NamedTuple):
     """Something to be told that is not in an annotation: (split, path, reason, of what, value)."""
@@ -199,13 +208,13 @@ def _read_archive(
         reason = error.strerror if isinstance(error, OSError) else str(error)
         notes.append(Note(split, path, f"archive unreadable: {reason}", "archives"))
         return
-    archives.append(Archive(path, stat.st_size, stat.st_mtime_ns))
+    archives.append(archive := Archive(path, stat.st_size, stat.st_mtime_ns))
     while chunks:
-        _add_entries(path, number, *chunks.pop(0), default_split, places, notes)
+        _add_entries(archive, number, *chunks.pop(0), default_split, places, notes)
 
 
 def _add_entries(
-    path: str,
+    archive: Archive,
     number: int,
     names: pa.LargeStringArray,
     table: np.ndarray,
@@ -215,19 +224,19 @@ def _add_entries(
 ) -> None:
     """
     Args:
-        path, number: of the archive.
+        number: of the archive.
         names, table: some of its entries, as of :func:`read_zip_chunks`.
     """
     folders, stems, suffixes = split_paths(names)
     folders, suffixes = folders.dictionary_encode(), suffixes.dictionary_encode()
     in_folder = folders.indices.to_numpy()
-    known = [_folder_of(f"{path}/{folder}", default_split) for folder in folders.dictionary.to_pylist()]
+    known = [_folder_of(f"{archive.prefix}{folder}", default_split) for folder in folders.dictionary.to_pylist()]
     kinds = np.array([_kind_of(suffix) for suffix in suffixes.dictionary.to_pylist()], dtype=np.int64)
     kinds = kinds[suffixes.indices.to_numpy()]
     kinds[pc.starts_with(stems, "._").to_numpy(zero_copy_only=False)] = OTHER  # what macOS puts beside a file
-    before, between = (pa.scalar(text, pa.large_string()) for text in (f"{path}/", ""))
+    before, between = (pa.scalar(text, pa.large_string()) for text in (archive.prefix, ""))
     paths = pc.binary_join_element_wise(before, names, between)
-    split = _folder_of(path, default_split).split
+    split = _folder_of(archive.path, default_split).split
     for row in np.flatnonzero((kinds == ZIP) | (kinds == ARCHIVE)).tolist():
         notes.append(Note(split, paths[row].as_py(), "archive inside an archive, left alone", "archives"))
     faults = _faults(names, table, kinds)

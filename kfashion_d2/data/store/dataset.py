@@ -22,7 +22,7 @@ from ...schema import CATEGORY_GROUP, UNKNOWN, AttributeSchema, kfashion_schema
 from .schema import FORMAT, NOT_APPLICABLE
 from .shard import StoreShard
 from .zip_handler import register_zip_handler
-from .zip_reader import PREFIX
+from .zip_reader import zip_uri
 
 __all__ = ["KFashionDataset", "read_meta"]
 
@@ -93,11 +93,11 @@ class KFashionDataset(Dataset):
         self.store_hash: str = self.meta["store_hash"]
         root = Path(image_root) if image_root else self.split_dir / self.meta["image_root"]
         self.image_root = os.path.normpath(os.path.abspath(root))
-        self._zip_tails = [
-            f"-{zip['size']}-{zip['mtime_ns']}{os.path.join(self.image_root, zip['path'])}!/"
-            for zip in self.meta["zips"]
+        self._archives = [
+            (os.path.join(self.image_root, archive["path"]), archive["size"], archive["mtime_ns"])
+            for archive in self.meta["zips"]
         ]
-        if self._zip_tails:
+        if self._archives:
             register_zip_handler()
         self._part_names = [part.name for part in base.parts.labels]
         self._ends = np.cumsum(self.meta["rows"]).tolist()
@@ -110,7 +110,7 @@ class KFashionDataset(Dataset):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        if self._zip_tails:
+        if self._archives:
             # A spawned data loader worker may hold a stock mapper, which knows nothing of us.
             register_zip_handler()
 
@@ -200,9 +200,8 @@ class KFashionDataset(Dataset):
         if number < 0:
             return f"{self.image_root}{os.sep}{name}"
         offsets, compressed_sizes, sizes, methods = shard.place_views
-        # As :func:`zip_uri` writes it.
-        place = f"{offsets[row]}-{compressed_sizes[row]}-{sizes[row]}-{methods[row]}"
-        return f"{PREFIX}{place}{self._zip_tails[number]}{name}"
+        path, *archive_facts = self._archives[number]
+        return zip_uri(path, name, (offsets[row], compressed_sizes[row], sizes[row], methods[row], *archive_facts))
 
     def _annotation(self, shard: StoreShard, garment: int) -> dict[str, Any]:
         parts, places, categories, boxes, polygon_at, polygons, single, multi = shard.garment_views

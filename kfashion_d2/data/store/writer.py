@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ...utils.files import named_errors, replace_folder
+from ...utils.files import new_path, replace_folder
 from .schema import FORMAT
 
 if TYPE_CHECKING:  # with it comes torch, which a conversion does without
@@ -28,12 +28,10 @@ ROWS = 4096  # images a shard
 def write_table(path: Path, table: pa.Table) -> str:
     """An Arrow file of one record batch. Returns its SHA-256."""
     batches = table.combine_chunks().to_batches() or [pa.RecordBatch.from_pylist([], schema=table.schema)]
-    temporary = path.with_name(f".{path.name}.tmp")
-    with named_errors(path), pa.OSFile(str(temporary), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
-        writer.write_batch(batches[0])
-    digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
-    os.replace(temporary, path)
-    return digest
+    with new_path(path, one_writer=True) as temporary:
+        with pa.OSFile(str(temporary), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+            writer.write_batch(batches[0])
+        return hashlib.sha256(temporary.read_bytes()).hexdigest()
 
 
 def store_hash(shard_hashes: Iterable[str]) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import tempfile
 from typing import IO, Any
 
 from iopath.common.file_io import PathHandler, get_cache_dir
 
+from ...utils.files import write_file
 from .zip_reader import PREFIX, parse_zip_uri, read_zip_uri
 
 __all__ = ["ZipPathHandler", "register_zip_handler"]
@@ -30,13 +30,9 @@ class ZipPathHandler(PathHandler):
     def _get_local_path(self, path: str, force: bool = False, **kwargs: Any) -> str:
         _, name, _ = parse_zip_uri(path)
         folder = os.path.join(get_cache_dir(), "kfashion_d2")
-        os.makedirs(folder, exist_ok=True)
         target = os.path.join(folder, hashlib.sha256(path.encode()).hexdigest()[:16] + os.path.splitext(name)[1])
         if force or not os.path.isfile(target):
-            handle, temporary = tempfile.mkstemp(dir=folder)
-            with os.fdopen(handle, "wb") as file:
-                file.write(read_zip_uri(path))
-            os.replace(temporary, target)
+            write_file(target, read_zip_uri(path))
         return target
 
     def _exists(self, path: str, **kwargs: Any) -> bool:

@@ -54,7 +54,7 @@ class ZipPlace(NamedTuple):
     zip_mtime_ns: int
 
 
-def zip_uri(path: str, name: str, place: ZipPlace) -> str:
+def zip_uri(path: str, name: str, place: ZipPlace | tuple[int, ...]) -> str:
     """
     ``kfashion-zip://<six numbers>/abs/archive.zip!/folder/1.jpg``: it holds all that a reader needs, in any process,
     and ends like the file's name.

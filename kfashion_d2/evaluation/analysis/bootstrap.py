@@ -128,8 +128,8 @@ def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     return np.divide(part, whole, out=np.full(np.broadcast(part, whole).shape, math.nan), where=whole > 0)
 
 
-def _mean(values: np.ndarray) -> np.ndarray:
-    """Over the first axis, of what is not NaN."""
+def _column_means(values: np.ndarray) -> np.ndarray:
+    """Return the mean of what is not NaN in every replicate, float64 (B,), of float (N, B)."""
     there = ~np.isnan(values)
     return _ratio(np.where(there, values, 0).sum(axis=0), there.sum(axis=0))
 
@@ -155,21 +155,21 @@ def _label_metrics(
         )
         f1 = _ratio(2 * right, np.where(support > 0, support + answered, 0))
         f1_of_labels[columns] = f1
-        values = {"macro_f1": _mean(f1)}
+        values = {"macro_f1": _column_means(f1)}
         if group.is_single:
             values["accuracy"] = _ratio(right.sum(axis=0), support.sum(axis=0))
-            values["balanced_accuracy"] = _mean(_ratio(right, support))
+            values["balanced_accuracy"] = _column_means(_ratio(right, support))
             averaged = ("accuracy", "balanced_accuracy", "macro_f1")
         else:
             values["micro_f1"] = _ratio(2 * right.sum(axis=0), support.sum(axis=0) + answered.sum(axis=0))
-            values["mAP"] = _mean(_average_precisions(group_scores, targets[:, columns], images, copies))
+            values["mAP"] = _column_means(_average_precisions(group_scores, targets[:, columns], images, copies))
             averaged = ("micro_f1", "mAP")
         found.update((f"{group.name}/{name}", x) for name, x in values.items())
         for name in averaged:
             means.setdefault(name, []).append(values[name])
-    found.update((f"mean/{name}", _mean(np.stack(values))) for name, values in means.items())
+    found.update((f"mean/{name}", _column_means(np.stack(values))) for name, values in means.items())
     if table.bands is not None:
-        found.update((f"{band}/f1", _mean(f1_of_labels[table.bands == i])) for i, band in enumerate(BANDS))
+        found.update((f"{band}/f1", _column_means(f1_of_labels[table.bands == i])) for i, band in enumerate(BANDS))
     return found
 
 
@@ -185,7 +185,7 @@ def _style_metrics(scores: np.ndarray, styles: np.ndarray, copies: np.ndarray) -
     if len(known):
         hits[known, 0] = in_top_k(values[known], styles[known].astype(np.int64), 3)
     found["top3"] = _ratio(_sums_over_images(hits, copies)[0], support.sum(axis=0))
-    found["macro_f1"] = _mean(_ratio(2 * right, np.where(support > 0, support + answered, 0)))
+    found["macro_f1"] = _column_means(_ratio(2 * right, np.where(support > 0, support + answered, 0)))
     return found
 
 

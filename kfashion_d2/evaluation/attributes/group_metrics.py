@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ...schema import UNKNOWN, AttributeSchema
+from ...utils.arrays import mean_of_measured
 from ..calibration.confidence import answer_confidences, expected_calibration_error
 from .frequency_bands import BANDS, band_means
 from .label_table import LabelTable, label_table
@@ -88,23 +89,23 @@ def detailed_metrics(
         group_scores, group_targets = np.nan_to_num(scores[:, columns]), targets[:, columns]
         found: dict[str, float] = {}
         if group.is_single:
-            found["balanced_accuracy"] = _mean(table.recall[columns])
+            found["balanced_accuracy"] = mean_of_measured(table.recall[columns])
             found["top3"] = top_k_accuracy(group_scores, group_targets, _TOP)
         else:
             for recall in RECALLS:
                 values = precision_at_recall(group_scores, group_targets, recall / 100)
-                found[f"precision_at_recall_{recall}"] = _mean(values)
+                found[f"precision_at_recall_{recall}"] = mean_of_measured(values)
         found["ece"] = expected_calibration_error(*answer_confidences(group_scores, group_targets, group.is_single))
         if table.bands is not None:
             for i, band in enumerate(BANDS):
-                found[f"f1_{band}"] = _mean(table.f1[columns][table.bands[columns] == i])
+                found[f"f1_{band}"] = mean_of_measured(table.f1[columns][table.bands[columns] == i])
         metrics.update((f"{group.name}/{name}", 100 * value) for name, value in found.items())
     names = ["ece"]
     names += ["balanced_accuracy", "top3"] if any(g.is_single for g in schema.groups) else []
     names += [f"precision_at_recall_{r}" for r in RECALLS] if not all(g.is_single for g in schema.groups) else []
     for name in names:
         values = [metrics[f"{group}/{name}"] for group in schema.group_names if f"{group}/{name}" in metrics]
-        metrics[f"mean/{name}"] = _mean(np.array(values))
+        metrics[f"mean/{name}"] = mean_of_measured(values)
     if table.bands is not None:
         metrics.update(_of_bands(table))
     return metrics, table
@@ -122,9 +123,3 @@ def _of_bands(table: LabelTable) -> dict[str, float]:
         metrics[f"{band}/AP"] = 100 * precision["all"][band][0]
         metrics[f"{band}/labels"] = float(f1["all"][band][1])
     return metrics
-
-
-def _mean(values: np.ndarray) -> float:
-    """Mean of what is not NaN; NaN when nothing is left."""
-    values = values[~np.isnan(values)]
-    return math.fsum(values) / len(values) if len(values) else math.nan

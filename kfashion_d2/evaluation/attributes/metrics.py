@@ -15,6 +15,7 @@ import numpy as np
 from tabulate import tabulate
 
 from ...schema import UNKNOWN, AttributeSchema
+from ...utils.arrays import mean_of_measured
 from .ranking import average_precision
 
 __all__ = ["attribute_table", "evaluate_attributes", "threshold_row"]
@@ -149,7 +150,7 @@ def _evaluate_multi(scores: np.ndarray, targets: np.ndarray, threshold: np.ndarr
     occurs, answered, right = positive.sum(axis=0), answer.sum(axis=0), (positive & answer).sum(axis=0)
     commonest = occurs.argmax()
     return {
-        "mAP": 100 * _mean(average_precision(scores, targets)),
+        "mAP": 100 * mean_of_measured(average_precision(scores, targets)),
         "micro_f1": 100 * _f1(right.sum(), occurs.sum(), answered.sum()),
         "macro_f1": 100 * _macro_f1(right, occurs, answered),
         "majority": 100 * _f1(occurs[commonest], occurs.sum(), known[:, commonest].sum()),
@@ -165,13 +166,7 @@ def _f1(right: int, occurs: int, answered: int) -> float:
 def _macro_f1(right: np.ndarray, occurs: np.ndarray, answered: np.ndarray) -> float:
     """Counts (K,) of right answers, of rows where the label is true and of rows answered with it."""
     seen = occurs > 0
-    return _mean(2 * right[seen] / (occurs + answered)[seen])
-
-
-def _mean(values: Iterable[float]) -> float:
-    """Mean of what is not NaN; NaN when nothing is left."""
-    kept = [float(value) for value in values if not math.isnan(value)]
-    return math.fsum(kept) / len(kept) if kept else _NAN
+    return mean_of_measured(2 * right[seen] / (occurs + answered)[seen])
 
 
 def _means(results: Mapping[str, float], schema: AttributeSchema) -> dict[str, float]:
@@ -182,7 +177,7 @@ def _means(results: Mapping[str, float], schema: AttributeSchema) -> dict[str, f
             if metric == "gain":
                 means["mean/gain"] = means["mean/accuracy"] - means["mean/majority"]
             else:
-                means[f"mean/{metric}"] = _mean(results[f"{name}/{metric}"] for name in names)
+                means[f"mean/{metric}"] = mean_of_measured(results[f"{name}/{metric}"] for name in names)
     return means
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .iou_f1_arrays import iou_f1_tables
+from .iou_f1_arrays import iou_f1_tables, mean_or_minus_one
 from .object_arrays import ObjectArrays
 
 __all__ = ["CocoTables", "coco_tables"]
@@ -46,19 +46,14 @@ class CocoTables:
         """
         return np.array(
             [
-                _mean(self.ap[..., 0]),
-                _mean(self.ap[0, :, 0]),
-                _mean(self.ap[5, :, 0]),
-                *(_mean(self.ap[..., area]) for area in (1, 2, 3)),
-                *(_mean(recall) for recall in self.recall_at),
-                *(_mean(self.recall[..., area]) for area in (0, 1, 2, 3)),
+                mean_or_minus_one(self.ap[..., 0]),
+                mean_or_minus_one(self.ap[0, :, 0]),
+                mean_or_minus_one(self.ap[5, :, 0]),
+                *(mean_or_minus_one(self.ap[..., area]) for area in (1, 2, 3)),
+                *(mean_or_minus_one(recall) for recall in self.recall_at),
+                *(mean_or_minus_one(self.recall[..., area]) for area in (0, 1, 2, 3)),
             ]
         )
-
-
-def _mean(values: np.ndarray) -> float:
-    kept = values[values > -1]
-    return float(kept.mean()) if kept.size else -1.0
 
 
 def coco_tables(

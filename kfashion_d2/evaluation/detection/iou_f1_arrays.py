@@ -64,10 +64,10 @@ class IoUF1Tables:
             for letter, places in _SUPER_CATEGORIES.items():
                 if letter != "a" or not use_f1:
                     kept = places if len(self.ap) > places[-1] else []
-                    rows[f"AP{letter}"] = self._mean(self.ap[:, 0], kept, use_iou, use_f1)
+                    rows[f"AP{letter}"] = self._mean_of_cells(self.ap[:, 0], kept, use_iou, use_f1)
 
         def ap(area: int = 0, iou: float | None = None, f1: float | None = None) -> float:
-            return self._mean(self.ap[:, area], categories, use_iou, use_f1, iou, f1)
+            return self._mean_of_cells(self.ap[:, area], categories, use_iou, use_f1, iou, f1)
 
         rows["AP"] = ap()
         levels = (0.5, 0.75)
@@ -80,13 +80,13 @@ class IoUF1Tables:
         rows.update((f"AP{letter}", ap(area)) for area, letter in enumerate(_AREAS) if letter)
         by_limit = [*self.recall_at, self.recall[:, 0]]
         for limit, table in zip(_MAX_DETS, by_limit, strict=True):
-            rows[f"AR@{limit}"] = self._mean(table, categories, use_iou, use_f1)
+            rows[f"AR@{limit}"] = self._mean_of_cells(table, categories, use_iou, use_f1)
         for area, letter in enumerate(_AREAS):
             if letter:
-                rows[f"AR{letter}@100"] = self._mean(self.recall[:, area], categories, use_iou, use_f1)
+                rows[f"AR{letter}@100"] = self._mean_of_cells(self.recall[:, area], categories, use_iou, use_f1)
         return rows
 
-    def _mean(
+    def _mean_of_cells(
         self,
         table: np.ndarray,
         categories: Sequence[int],
@@ -102,9 +102,13 @@ class IoUF1Tables:
             table[place][ious][:, f1s if use_f1 and self.with_attributes[place] else [-1]].ravel()
             for place in categories
         ]
-        values = np.concatenate([np.zeros(0), *parts])
-        values = values[~np.isnan(values)]
-        return float(values.mean()) if len(values) else -1.0
+        return mean_or_minus_one(np.concatenate([np.zeros(0), *parts]))
+
+
+def mean_or_minus_one(values: np.ndarray) -> float:
+    """Return the mean of what was measured; -1, as COCO does, where there was nothing to find (-1 or NaN) anywhere."""
+    measured = values[values > -1]
+    return float(measured.mean()) if measured.size else -1.0
 
 
 def _chosen(thresholds: np.ndarray, used: bool, only: float | None) -> list[int]:

@@ -7,7 +7,6 @@ A row is an image, its detections and garments are lists. The metadata under ``k
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ...schema import Label, schema_from_dict, schema_to_dict
+from ...utils.files import new_path
 from .core import Predictions, PredictionsInfo, row_kind
 
 __all__ = ["PREDICTIONS_FORMAT", "read_predictions", "write_predictions"]
@@ -113,7 +113,7 @@ def _column(value: Any, kind: pa.DataType, width: int, offsets: np.ndarray | Non
 
 def write_predictions(predictions: Predictions, path: str | Path) -> None:
     """
-    Write the file; it takes its name when it is complete.
+    Write predictions to a file, which takes its name when it is complete.
 
     Raises:
         OSError: there is no such folder, or no room.
@@ -123,25 +123,23 @@ def write_predictions(predictions: Predictions, path: str | Path) -> None:
     fields = [(name, _arrow_type(kind, _wide(w, info), name)) for name, (_, kind, w) in columns.items()]
     header = json.dumps(_header(info), ensure_ascii=False, default=_plain_list)
     schema = pa.schema(fields, metadata={_KEY: header.encode()})
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with pq.ParquetWriter(temporary, schema, compression="zstd", use_dictionary=False) as writer:
-            for start in range(0, max(predictions.num_images, 1), _ROWS_PER_GROUP):
-                images = slice(start, min(start + _ROWS_PER_GROUP, predictions.num_images))
-                arrays = [
-                    _column(
-                        getattr(predictions, field),
-                        kind,
-                        _wide(width, info),
-                        getattr(predictions, f"{row_kind(name)}_offsets") if row_kind(name) else None,
-                        images,
-                    )
-                    for name, (field, kind, width) in columns.items()
-                ]
-                writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with (
+        new_path(path) as temporary,
+        pq.ParquetWriter(temporary, schema, compression="zstd", use_dictionary=False) as writer,
+    ):
+        for start in range(0, max(predictions.num_images, 1), _ROWS_PER_GROUP):
+            images = slice(start, min(start + _ROWS_PER_GROUP, predictions.num_images))
+            arrays = [
+                _column(
+                    getattr(predictions, field),
+                    kind,
+                    _wide(width, info),
+                    getattr(predictions, f"{row_kind(name)}_offsets") if row_kind(name) else None,
+                    images,
+                )
+                for name, (field, kind, width) in columns.items()
+            ]
+            writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
 
 
 def read_predictions(path: str | Path) -> Predictions:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ...utils.files import write_file
 from ..evaluate import Evaluation
 from ..predictions.core import Predictions
 
@@ -78,13 +78,7 @@ def metrics_text(document: Mapping[str, Any]) -> str:
 
 def write_metrics(document: Mapping[str, Any], path: str | Path) -> None:
     """Write :func:`metrics_text` to a file of this machine, which takes its name when it is complete."""
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(metrics_text(document), encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_file(path, metrics_text(document).encode())
 
 
 def read_metrics(path: str | Path) -> dict[str, Any]:
