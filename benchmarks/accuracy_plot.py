@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kfashion_d2.evaluation import BANDS
+from kfashion_d2.evaluation.attributes.frequency_bands import BANDS
 
 from .accuracy_variants import VARIANTS
 

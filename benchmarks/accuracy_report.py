@@ -17,7 +17,8 @@ from tabulate import tabulate
 
 from kfashion_d2.data.statistics.label_statistics import label_counts
 from kfashion_d2.data.store.dataset import KFashionDataset
-from kfashion_d2.evaluation import BANDS, band_means, label_table
+from kfashion_d2.evaluation.attributes.frequency_bands import BANDS, band_means
+from kfashion_d2.evaluation.attributes.label_table import label_table
 from kfashion_d2.schema import AttributeSchema, kfashion_schema
 
 from .accuracy_plot import plot_ablation

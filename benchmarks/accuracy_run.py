@@ -22,7 +22,7 @@ from detectron2.utils.env import seed_all_rng
 from torch import nn
 
 from kfashion_d2.engine import Trainer
-from kfashion_d2.evaluation import match_detections
+from kfashion_d2.evaluation.detection.matching import match_detections
 from kfashion_d2.schema import AttributeSchema
 
 from .accuracy_head import register_head

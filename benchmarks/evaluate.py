@@ -15,19 +15,17 @@ from tabulate import tabulate
 
 from kfashion_d2.evaluation import (
     bootstrap_metrics,
-    coco_metrics,
-    detailed_metrics,
     error_summary,
     evaluate_predictions,
     find_suspects,
-    iou_f1_metrics,
-    match_predictions,
     metrics_document,
     read_predictions,
-    task_rows,
     write_metrics,
     write_predictions,
 )
+from kfashion_d2.evaluation.attributes.group_metrics import detailed_metrics
+from kfashion_d2.evaluation.detection.prediction_ap import coco_metrics, iou_f1_metrics
+from kfashion_d2.evaluation.evaluate import match_predictions, task_rows
 
 from .measure import peak_memory
 from .predictions import make_predictions

@@ -13,7 +13,8 @@ import logging
 import sys
 from pathlib import Path
 
-from kfashion_d2.evaluation import compare_runs, comparison_table, load_run, name_runs
+from kfashion_d2.evaluation import compare_runs, comparison_table, load_run
+from kfashion_d2.evaluation.results.comparison import name_runs
 from kfashion_d2.visualization import write_comparison_report
 
 

@@ -21,13 +21,13 @@ from kfashion_d2.evaluation import (
     evaluate_predictions,
     evaluation_table,
     find_suspects,
-    flat_metrics,
     metrics_document,
     read_predictions,
     write_metrics,
     write_predictions,
 )
 from kfashion_d2.evaluation.analysis.findings import find_all
+from kfashion_d2.evaluation.results.metrics_file import flat_metrics
 from kfashion_d2.schema import AttributeSchema
 from kfashion_d2.utils.lazy import needs_detectron2
 from kfashion_d2.visualization import write_evaluation_report

@@ -29,7 +29,7 @@ class Draw(NamedTuple):
     """
 
     position: int
-    index: int
+    index: int  # type: ignore[assignment]  # a NamedTuple also has the method
 
 
 class TrainingBatches(Sampler):

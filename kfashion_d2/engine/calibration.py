@@ -11,13 +11,8 @@ from detectron2.config import CfgNode
 from detectron2.evaluation import inference_on_dataset
 
 from ..checkpoint import add_calibration, read_checkpoint
-from ..evaluation import (
-    Calibration,
-    calibration_report,
-    fit_calibration,
-    held_out_report,
-    write_metrics,
-)
+from ..evaluation import Calibration, fit_calibration, write_metrics
+from ..evaluation.calibration.reliability import calibration_report, held_out_report
 from .evaluation import find_dataset, load_model
 from .loaders import build_test_loader
 from .setup import with_checked_classes

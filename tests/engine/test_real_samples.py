@@ -10,7 +10,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from kfashion_d2.config import get_config_file
 from kfashion_d2.data import convert_dataset
 from kfashion_d2.engine import Trainer, setup_config
-from kfashion_d2.evaluation import match_detections
+from kfashion_d2.evaluation.detection.matching import match_detections
 
 SAMPLES = Path(__file__).parents[3] / "shared" / "samples"
 

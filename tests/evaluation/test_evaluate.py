@@ -11,14 +11,14 @@ from kfashion_d2.evaluation import (
     PredictionsInfo,
     evaluate_attributes,
     evaluate_predictions,
-    match_detections,
-    match_predictions,
     metrics_document,
     read_metrics,
     read_predictions,
     write_metrics,
     write_predictions,
 )
+from kfashion_d2.evaluation.detection.matching import match_detections
+from kfashion_d2.evaluation.evaluate import match_predictions
 from kfashion_d2.schema import kfashion_schema
 
 SCHEMA = kfashion_schema().for_classes("part").subset(["fit", "print"])

@@ -110,7 +110,8 @@ class BatchParser:
 
     def _absent_of(self, part_id: int, labelled: dict[str, bool]) -> tuple[bytes, list[bytes]]:
         """What a garment's ids are where no value is given."""
-        single, multi = [part_id, UNKNOWN], []
+        single: list[int | None] = [part_id, UNKNOWN]
+        multi: list[bytes] = []
         for group in self._schema.groups:
             is_none = group.absent == "none" and labelled[group.tier]
             if self._schema.parts.labels[part_id].name not in group.part_labels:

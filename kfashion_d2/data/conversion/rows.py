@@ -174,7 +174,7 @@ def _list_maker(offsets: pa.Array) -> Callable[[pa.Array], pa.ListArray]:
 def _joined(pieces: list[bytes], dtype: type) -> pa.ListArray:
     """A list of numbers for each piece."""
     size = np.dtype(dtype).itemsize
-    values = np.frombuffer(b"".join(pieces), dtype=dtype)
+    values: np.ndarray = np.frombuffer(b"".join(pieces), dtype=dtype)
     return pa.ListArray.from_arrays(_offsets([len(piece) // size for piece in pieces]), pa.array(values))
 
 

@@ -144,7 +144,8 @@ class ShardConverter:
         self._reader.stamps.clear()
         result = ShardResult(job.number)
         lines: list[str] = []
-        start, tables = 0, []
+        start = 0
+        tables: list[pa.Table] = []
         with garbage_collector_off():
             while start < len(job.labels.paths) or not tables:
                 start, table = self._convert(job, start, result, lines)

@@ -111,15 +111,15 @@ def _category(entry: dict[str, Any], schema: AttributeSchema) -> tuple[int, str]
 def _record(
     image: dict[str, Any], annos: list[dict[str, Any]], categories: dict, schema: AttributeSchema, path: Path
 ) -> dict[str, Any]:
-    styles = [UNKNOWN if image.get(key) is None else image[key] for key in ("style", "sub_style")]
+    styles = [image.get(key) for key in ("style", "sub_style")]
     try:
         return {
             "image_id": _integer(image, "id", 2**63),
             "file_name": _text(image, "file_name"),
             "height": _integer(image, "height", 2**31),
             "width": _integer(image, "width", 2**31),
-            "style": styles[0] if styles[0] == UNKNOWN else schema.styles.index(styles[0]),
-            "sub_style": styles[1] if styles[1] == UNKNOWN else schema.styles.index(styles[1]),
+            "style": UNKNOWN if styles[0] in (None, UNKNOWN) else schema.styles.index(styles[0]),
+            "sub_style": UNKNOWN if styles[1] in (None, UNKNOWN) else schema.styles.index(styles[1]),
             **{
                 key: _text(image, key) if image.get(key) else ""
                 for key in ("label_file", "original_file_name", "created")

@@ -56,7 +56,8 @@ def write_coco_json(dataset: KFashionDataset, path: str | Path) -> None:
         path: of the file.
     """
     path = Path(path)
-    images, annotations = [], []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     for i in tqdm(range(len(dataset)), unit=" images", desc=f"write {path.name}", disable=len(dataset) < 10_000):
         image = dataset[i]
         images.append({"id": image["image_id"], **{key: image[key] for key in ("file_name", "height", "width")}})

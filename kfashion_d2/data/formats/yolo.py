@@ -40,8 +40,8 @@ def export_yolo(dataset: KFashionDataset, output: str | Path) -> Path:
         lines = []
         for anno in image["annotations"]:
             x, y, w, h = anno["bbox"]
-            numbers = ((x + w / 2) / image["width"], (y + h / 2) / image["height"])
-            numbers += (w / image["width"], h / image["height"])
+            center = (x + w / 2) / image["width"], (y + h / 2) / image["height"]
+            numbers = *center, w / image["width"], h / image["height"]
             lines.append(" ".join([str(anno["category_id"]), *(f"{number:.8f}" for number in numbers)]) + "\n")
         stem = str(image["image_id"])
         (labels / f"{stem}.txt").write_text("".join(lines), encoding="ascii")

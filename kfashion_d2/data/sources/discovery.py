@@ -250,7 +250,8 @@ def _add_entries(
         numbers[:, 0] = number
         folder_ids = np.array([builder.folder_id(folder) for folder in known], dtype=np.int64)[in_folder[rows]]
         kept_faults = {place: faults[row] for place, row in enumerate(rows.tolist()) if row in faults} if faults else {}
-        builder.extend(*(column.take(pa.array(rows)) for column in (paths, stems)), folder_ids, numbers, kept_faults)
+        taken = pa.array(rows)
+        builder.extend(paths.take(taken), stems.take(taken), folder_ids, numbers, kept_faults)
 
 
 def _kind_of(suffix: str) -> int:
@@ -262,8 +263,8 @@ def _faults(names: pa.LargeStringArray, table: np.ndarray, kinds: np.ndarray) ->
     faults = {}
     may_be = may_be_faulty(names, table, min(MAX_LABEL_BYTES, MAX_IMAGE_BYTES)) & (kinds < ZIP)
     for row in np.flatnonzero(may_be).tolist():
-        *numbers, flags = table[row].tolist()
-        entry = ZipEntry(names[row].as_py(), *numbers, bool(flags & ENCRYPTED))
+        offset, compressed_size, size, method, crc, flags = table[row].tolist()
+        entry = ZipEntry(names[row].as_py(), offset, compressed_size, size, method, crc, bool(flags & ENCRYPTED))
         if fault := entry_fault(entry, MAX_LABEL_BYTES if kinds[row] == LABEL else MAX_IMAGE_BYTES):
             faults[row] = fault
     return faults

@@ -27,7 +27,7 @@ class Pair(NamedTuple):
 
     first: int
     second: int
-    count: int
+    count: int  # type: ignore[assignment]  # a NamedTuple also has the method
     share: float
     lift: float
     npmi: float

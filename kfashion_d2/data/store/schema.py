@@ -66,9 +66,10 @@ def parsed_schema(schema: AttributeSchema) -> pa.Schema:
     Raises:
         ValueError: a group has more labels than the store can hold.
     """
-    for name, labels in [("category", schema.categories), *((group.name, group.labels) for group in schema.groups)]:
-        if len(labels) > MOST_LABELS:
-            raise ValueError(f"{name!r} has {len(labels)} labels; the store holds {MOST_LABELS} of a group")
+    sizes = {"category": len(schema.categories), **{group.name: group.num_labels for group in schema.groups}}
+    for name, num_labels in sizes.items():
+        if num_labels > MOST_LABELS:
+            raise ValueError(f"{name!r} has {num_labels} labels; the store holds {MOST_LABELS} of a group")
     groups = {
         f"attribute/{group.name}": pa.list_(pa.int8() if group.is_single else pa.list_(pa.int8()))
         for group in schema.groups

@@ -159,11 +159,11 @@ def _label_metrics(
         if group.is_single:
             values["accuracy"] = _ratio(right.sum(axis=0), support.sum(axis=0))
             values["balanced_accuracy"] = _column_means(_ratio(right, support))
-            averaged = ("accuracy", "balanced_accuracy", "macro_f1")
+            averaged = ["accuracy", "balanced_accuracy", "macro_f1"]
         else:
             values["micro_f1"] = _ratio(2 * right.sum(axis=0), support.sum(axis=0) + answered.sum(axis=0))
             values["mAP"] = _column_means(_average_precisions(group_scores, targets[:, columns], images, copies))
-            averaged = ("micro_f1", "mAP")
+            averaged = ["micro_f1", "mAP"]
         found.update((f"{group.name}/{name}", x) for name, x in values.items())
         for name in averaged:
             means.setdefault(name, []).append(values[name])

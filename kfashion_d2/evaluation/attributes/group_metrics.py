@@ -104,8 +104,8 @@ def detailed_metrics(
     names += ["balanced_accuracy", "top3"] if any(g.is_single for g in schema.groups) else []
     names += [f"precision_at_recall_{r}" for r in RECALLS] if not all(g.is_single for g in schema.groups) else []
     for name in names:
-        values = [metrics[f"{group}/{name}"] for group in schema.group_names if f"{group}/{name}" in metrics]
-        metrics[f"mean/{name}"] = mean_of_measured(values)
+        values_of_groups = [metrics[f"{group}/{name}"] for group in schema.group_names if f"{group}/{name}" in metrics]
+        metrics[f"mean/{name}"] = mean_of_measured(values_of_groups)
     if table.bands is not None:
         metrics.update(_of_bands(table))
     return metrics, table

@@ -70,9 +70,11 @@ def _report(
     """`places`: for each calibration, the rows that it was applied to."""
     before, targets = np.nan_to_num(np.asarray(before)), np.asarray(targets)
     after = np.nan_to_num(after)
-    schema = calibrations[0].schema if calibrations else None
     report: dict[str, dict[str, float]] = {}
-    for group in schema.groups if schema else ():
+    if not calibrations:
+        return report
+    schema = calibrations[0].schema
+    for group in schema.groups:
         columns, name = schema.slice(group.name), group.name
         least = np.zeros(len(before))
         for calibration, rows in zip(calibrations, places, strict=True):

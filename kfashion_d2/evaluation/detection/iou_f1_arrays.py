@@ -15,7 +15,7 @@ import numpy as np
 import pycocotools.mask as mask_util
 
 from .attribute_f1 import check_f1_type, count_attributes, f1_from_counts
-from .object_arrays import ObjectArrays, group_starts
+from .object_arrays import ObjectArrays, group_starts, present
 from .threshold_matching import Matches, Pairs, match_pairs
 
 __all__ = ["IoUF1Tables", "iou_f1_tables"]
@@ -170,7 +170,7 @@ def iou_f1_tables(
                 if sound is not None:
                     _require_sound(sound[0][gts], sound[1][objects.dt_rows[pairs.dets]])
                 pairs = pairs._replace(f1=_pair_f1(gt, dt, gts, objects.dt_rows[pairs.dets], num_attributes, f1_type))
-            reusable = gt.crowd[rows] if not has_attributes else np.zeros(len(rows), dtype=bool)
+            reusable = present(gt.crowd)[rows] if not has_attributes else np.zeros(len(rows), dtype=bool)
             for ious, f1s in _threshold_pairs(has_attributes, without_iou):
                 least_iou, least_f1 = _IOU_THRESHOLDS[ious].min(), _F1_THRESHOLDS[f1s].min()
                 kept = pairs.take((pairs.iou >= least_iou) & (pairs.f1 >= least_f1))
@@ -217,7 +217,7 @@ class _Sorted:
         self.gt, self.dt, self.max_dets = gt, dt, max_dets
         num_images = 1 + max((int(o.images.max()) for o in (gt, dt) if len(o)), default=0)
         self.gt_rows = np.lexsort((gt.images, gt.categories))
-        dt_rows = np.lexsort((-dt.scores, dt.images, dt.categories))
+        dt_rows = np.lexsort((-present(dt.scores), dt.images, dt.categories))
         dt_keys = dt.categories[dt_rows] * num_images + dt.images[dt_rows]
         starts = group_starts(dt_keys)
         ranks = np.arange(len(dt_rows)) - np.repeat(starts[:-1], np.diff(starts))
@@ -236,13 +236,13 @@ class _Sorted:
             self.group_category, weights=self.num_gt * self.num_dt, minlength=num_categories
         )
         bounds = np.array(list(_AREAS.values()))
-        self.gt_ignored = gt.crowd | (gt.areas < bounds[:, :1]) | (gt.areas > bounds[:, 1:])  # rows as in `gt`
+        self.gt_ignored = present(gt.crowd) | (gt.areas < bounds[:, :1]) | (gt.areas > bounds[:, 1:])  # rows as in `gt`
         self.num_wanted = np.stack(
             [np.bincount(gt.categories[~ignored], minlength=num_categories) for ignored in self.gt_ignored], axis=1
         )
         # The order of the precision-recall curve: by score, and where scores are equal by image and rank.
         categories, areas = dt.categories[self.dt_rows], dt.areas[self.dt_rows]
-        self.by_score = np.lexsort((-dt.scores[self.dt_rows], categories))
+        self.by_score = np.lexsort((-present(dt.scores)[self.dt_rows], categories))
         self.place = np.empty(len(self.by_score), dtype=np.int64)
         self.place[self.by_score] = np.arange(len(self.by_score))
         self.category_starts = np.searchsorted(categories, np.arange(num_categories + 1))
@@ -279,13 +279,13 @@ class _Sorted:
 
     def _mask_iou(self, chosen: np.ndarray) -> np.ndarray:
         """Compute the IoU of the masks of all pairs of some groups, float64 (P,), by pycocotools, group by group."""
-        gt_masks, dt_masks = self.gt.masks, self.dt.masks
+        gt_masks, dt_masks, crowd = present(self.gt.masks), present(self.dt.masks), present(self.gt.crowd)
         parts = [np.zeros(0)]
         for group in chosen.tolist():
             gts = self.gt_rows[self.gt_first[group] :][: self.num_gt[group]]
             dets = self.dt_rows[self.dt_first[group] :][: self.num_dt[group]]
             masks = [dt_masks[row] for row in dets.tolist()], [gt_masks[row] for row in gts.tolist()]
-            parts.append(mask_util.iou(*masks, self.gt.crowd[gts].astype(int).tolist()).ravel())
+            parts.append(mask_util.iou(*masks, crowd[gts].astype(int).tolist()).ravel())
         return np.concatenate(parts)
 
     def fill(
@@ -375,7 +375,7 @@ def _pair_iou(gt: ObjectArrays, dt: ObjectArrays, gts: np.ndarray, dets: np.ndar
         height = np.minimum(d[3] + d[1], g[3] + g[1]) - np.maximum(d[1], g[1])
         shared = width * height
         area = d[2] * d[3]
-        union = np.where(gt.crowd[gts[block]], area, area + g[2] * g[3] - shared)
+        union = np.where(present(gt.crowd)[gts[block]], area, area + g[2] * g[3] - shared)
         np.divide(shared, union, out=iou[block], where=(width > 0) & (height > 0))
     return iou
 
@@ -388,7 +388,7 @@ def _pair_f1(
         return np.zeros(len(gts))
     f1 = np.zeros(len(gts))
     for block in _blocks(len(gts)):
-        true, pred = gt.attributes[gts[block]], dt.attributes[dets[block]]
+        true, pred = present(gt.attributes)[gts[block]], present(dt.attributes)[dets[block]]
         counts = count_attributes(true & pred), count_attributes(true), count_attributes(pred)
         f1[block] = f1_from_counts(*counts, num_attributes, f1_type)
     return f1

@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pycocotools.mask as mask_util
 
-__all__ = ["Masks", "ObjectArrays", "group_starts", "pack_attributes", "pack_multi_hot", "to_rle"]
+__all__ = ["Masks", "ObjectArrays", "group_starts", "pack_attributes", "pack_multi_hot", "present", "to_rle"]
 
+
+Field = TypeVar("Field")
 
 _BLOCK = 255  # masks: as many as pycocotools 2.0.11 measures at once
 
@@ -116,6 +118,12 @@ class ObjectArrays:
             masks = self.masks
             kept["masks"] = masks.take(rows) if isinstance(masks, Masks) else [masks[row] for row in rows.tolist()]
         return replace(self, **kept)
+
+
+def present(field: Field | None) -> Field:
+    """Return a field of ObjectArrays that is optional, but always there in the use at hand."""
+    assert field is not None
+    return field
 
 
 def group_starts(keys: np.ndarray) -> np.ndarray:

@@ -102,12 +102,13 @@ def match_pairs(
             back = np.concatenate([order, np.full((len(order), 1), -1)], axis=1)  # slot -1 -> place -1
             places = np.take_along_axis(back[place], slots[hit].astype(np.int64), axis=1)
             found.append((part[place], runs[hit], places.astype(np.int16)))
-    problem, run, places = (np.concatenate([f[i] for f in found]) if found else None for i in range(3))
-    for area in range(len(gt_ignored)):
-        if problem is None:
-            none = np.zeros((0, len(iou_thresholds)), dtype=np.int16)
+    if not found:
+        none = np.zeros((0, len(iou_thresholds)), dtype=np.int16)
+        for _ in gt_ignored:
             yield Matches(np.zeros(0, dtype=np.int64), none, np.zeros(0, dtype=np.int64), none.astype(bool))
-            continue
+        return
+    problem, run, places = (np.concatenate([f[i] for f in found]) for i in range(3))
+    for area in range(len(gt_ignored)):
         groups = group_of[problem]
         mine = np.flatnonzero(problem_of[area][groups] == problem)
         groups, area_places = groups[mine], places[mine]

@@ -89,7 +89,9 @@ def _plain_list(value: Any) -> Any:
 
 
 def _wide(width: int | str, info: PredictionsInfo) -> int:
-    return {"L": info.schema.num_labels, "S": len(info.schema.styles)}.get(width, width)  # type: ignore[call-overload]
+    if isinstance(width, int):
+        return width
+    return {"L": info.schema.num_labels, "S": len(info.schema.styles)}[width]
 
 
 def _arrow_type(kind: pa.DataType, width: int, name: str) -> pa.DataType:

@@ -40,7 +40,8 @@ class GTBoxAttributeReader:
         self._schema = schema
         self._hook: Any = None
         self.is_on = False
-        self._forget_features()
+        self._features: dict[str, torch.Tensor] = {}
+        self._batch_sizes: list[int] = []  # of the backbone's runs since the last call of read()
 
     def start(self) -> None:
         """Catch the backbone's features from now on."""
@@ -91,8 +92,7 @@ class GTBoxAttributeReader:
             self._features = features
 
     def _forget_features(self) -> None:
-        self._features: dict[str, torch.Tensor] = {}
-        self._batch_sizes: list[int] = []  # of the backbone's runs since the last call of read()
+        self._features, self._batch_sizes = {}, []
 
     def _turn_off(self, reason: str) -> None:
         logger.warning(f"No attribute metrics on ground-truth boxes: {reason}.")

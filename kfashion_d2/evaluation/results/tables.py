@@ -59,8 +59,8 @@ def headline_table(document: Mapping[str, Any]) -> str:
         names = [name for name in names if name in SHOWN.get(task, names)]
         row = [_cell(f"{task}/{name}", metrics, intervals) or "-" for name in names]
         tables.setdefault(tuple(names), []).append([task.replace("_", " "), *row])
-    for names, rows in tables.items():
-        text += "\n\n" + tabulate(rows, headers=["", *names], tablefmt="simple", disable_numparse=True)
+    for columns, rows in tables.items():
+        text += "\n\n" + tabulate(rows, headers=["", *columns], tablefmt="simple", disable_numparse=True)
     return text
 
 
@@ -104,7 +104,7 @@ def training_table(evaluation: Evaluation, info: PredictionsInfo) -> str:
         f"{attributes['garments']:.0f} garments were found at IoU {evaluation.iou_threshold}:",
         attribute_table(metrics, info.schema),
     ]
-    styles = {task: metrics[task] for task in ("style", "sub_style") if task in metrics}
+    styles: dict[str, dict[str, float]] = {t: metrics[t] for t in ("style", "sub_style") if t in metrics}
     if styles:
         parts += [
             f"Styles on {info.dataset}, percent, over the images of known style:",

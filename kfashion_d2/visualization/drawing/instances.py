@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
-from ...evaluation import match_detections
+from ...evaluation.detection.matching import match_detections
 from ...schema import UNSURE, AttributeSchema
 from .cards import Color, Line, draw_panel, draw_tag, garment_card, readable_ink
 from .fonts import load_font, resolve_language

@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from ...evaluation import Predictions, threshold_row
+from ...evaluation import Predictions
+from ...evaluation.attributes.metrics import threshold_row
 from ...schema import Label
 from ..drawing.garment import Garment
 from ..drawing.images import UNREADABLE, read_image

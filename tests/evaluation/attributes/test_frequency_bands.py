@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kfashion_d2 import kfashion_schema
-from kfashion_d2.evaluation import BANDS, band_means, label_bands
+from kfashion_d2.evaluation.attributes.frequency_bands import BANDS, band_means, label_bands
 
 SCHEMA = kfashion_schema().subset(["fit", "material"])  # 7 single, 25 multi labels
 

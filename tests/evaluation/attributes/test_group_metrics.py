@@ -13,18 +13,12 @@ from sklearn.metrics import (
     confusion_matrix as sklearn_confusion_matrix,
 )
 
-from kfashion_d2.evaluation import (
-    calibration_bins,
-    confusion_matrix,
-    detailed_metrics,
-    evaluate_attributes,
-    expected_calibration_error,
-    label_table,
-    precision_at_recall,
-    precision_recall,
-    threshold_row,
-    top_k_accuracy,
-)
+from kfashion_d2.evaluation import evaluate_attributes
+from kfashion_d2.evaluation.attributes.group_metrics import detailed_metrics, top_k_accuracy
+from kfashion_d2.evaluation.attributes.label_table import confusion_matrix, label_table
+from kfashion_d2.evaluation.attributes.metrics import threshold_row
+from kfashion_d2.evaluation.attributes.ranking import precision_at_recall, precision_recall
+from kfashion_d2.evaluation.calibration.confidence import calibration_bins, expected_calibration_error
 from tests.evaluation.attributes.test_metrics import SCHEMA, make_schema, one_hot, random_rows
 
 

@@ -6,7 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, average_precision_score, f1_score
 
-from kfashion_d2.evaluation import attribute_table, average_precision, evaluate_attributes
+from kfashion_d2.evaluation import evaluate_attributes
+from kfashion_d2.evaluation.attributes.metrics import attribute_table
+from kfashion_d2.evaluation.attributes.ranking import average_precision
 from kfashion_d2.schema import AttributeGroup, AttributeSchema, Label, LabelIndex
 
 

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score, top_k_accuracy_score
 
-from kfashion_d2.evaluation import evaluate_styles, style_table
+from kfashion_d2.evaluation import evaluate_styles
+from kfashion_d2.evaluation.attributes.styles import style_table
 from kfashion_d2.schema import kfashion_schema
 
 NAMES = ["retro", "romantic", "resort", "mannish", "modern"]

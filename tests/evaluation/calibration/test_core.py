@@ -9,16 +9,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.metrics import f1_score, log_loss
 
-from kfashion_d2.evaluation import (
-    Calibration,
-    calibration_report,
-    calibration_table,
-    evaluate_attributes,
-    expected_calibration_error,
-    fit_calibration,
-    held_out_report,
-)
+from kfashion_d2.evaluation import Calibration, evaluate_attributes, fit_calibration
+from kfashion_d2.evaluation.calibration.confidence import expected_calibration_error
 from kfashion_d2.evaluation.calibration.core import fit_f1_threshold, fit_temperature, fit_unsure_threshold
+from kfashion_d2.evaluation.calibration.reliability import calibration_report, calibration_table, held_out_report
 from kfashion_d2.schema import kfashion_schema
 
 SCHEMA = kfashion_schema().subset(["fit", "material", "collar"])

@@ -6,8 +6,9 @@ import pytest
 from kfashion_d2 import kfashion_schema
 from kfashion_d2.data.formats.fashionpedia import export_fashionpedia
 from kfashion_d2.data.store.dataset import KFashionDataset
-from kfashion_d2.evaluation import answer_sets, evaluate_iou_f1, label_sets
+from kfashion_d2.evaluation import evaluate_iou_f1
 from kfashion_d2.evaluation.detection import attribute_sets
+from kfashion_d2.evaluation.detection.attribute_sets import answer_sets, label_sets
 from kfashion_d2.evaluation.detection.object_arrays import pack_attributes
 
 

@@ -10,8 +10,8 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from benchmarks.objects import draw_masks, to_coco
-from kfashion_d2.evaluation import ObjectArrays, coco_tables
-from kfashion_d2.evaluation.detection.object_arrays import Masks, to_rle
+from kfashion_d2.evaluation.detection.coco_ap import coco_tables
+from kfashion_d2.evaluation.detection.object_arrays import Masks, ObjectArrays, to_rle
 from tests.evaluation.detection.drawn_coco import drawn_coco
 
 NUM_CATEGORIES = 6

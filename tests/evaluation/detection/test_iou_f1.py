@@ -7,9 +7,10 @@ from sklearn.metrics import f1_score
 
 from benchmarks.iou_f1 import run_fashionpedia
 from benchmarks.objects import draw_objects, to_coco
-from kfashion_d2.evaluation import evaluate_iou_f1, iou_f1_tables
+from kfashion_d2.evaluation import evaluate_iou_f1
 from kfashion_d2.evaluation.detection import iou_f1_arrays
 from kfashion_d2.evaluation.detection.attribute_f1 import F1_TYPES
+from kfashion_d2.evaluation.detection.iou_f1_arrays import iou_f1_tables
 from tests.evaluation.detection.drawn_coco import drawn_coco
 
 AREAS = {"": (0, 1e10), "s": (0, 32**2), "m": (32**2, 96**2), "l": (96**2, 1e10)}

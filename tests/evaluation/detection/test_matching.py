@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kfashion_d2.evaluation import box_iou, match_detections
+from kfashion_d2.evaluation.detection.matching import box_iou, match_detections
 
 
 def slow_iou(a, b):

@@ -11,14 +11,13 @@ from kfashion_d2.evaluation import (
     comparison_table,
     confidence_intervals,
     evaluate_predictions,
-    flat_metrics,
     load_run,
     metrics_document,
-    name_runs,
     write_metrics,
     write_predictions,
 )
-from kfashion_d2.evaluation.results.comparison import INTERVALS, PAIRED, Run, independent_difference
+from kfashion_d2.evaluation.results.comparison import INTERVALS, PAIRED, Run, independent_difference, name_runs
+from kfashion_d2.evaluation.results.metrics_file import flat_metrics
 
 ACCURACY = "attributes_gt_boxes/mean/accuracy"
 

@@ -12,16 +12,16 @@ from benchmarks.predictions import make_predictions
 from kfashion_d2.evaluation import (
     bootstrap_metrics,
     confidence_intervals,
-    confusion_matrix,
     error_summary,
     evaluate_predictions,
     find_suspects,
-    flat_metrics,
     metrics_document,
-    precision_recall,
 )
 from kfashion_d2.evaluation.analysis.findings import find_all
+from kfashion_d2.evaluation.attributes.label_table import confusion_matrix
+from kfashion_d2.evaluation.attributes.ranking import precision_recall
 from kfashion_d2.evaluation.calibration.confidence import calibration_bins
+from kfashion_d2.evaluation.results.metrics_file import flat_metrics
 from kfashion_d2.schema import Label, kfashion_schema
 from kfashion_d2.visualization import write_evaluation_report
 from kfashion_d2.visualization.reports.evaluation_charts import curve_points, pr_panel, reliability_panel
