@@ -26,16 +26,16 @@ def plot_ablation(results: dict[str, list[dict[str, float]]], output: Path) -> N
     names = [name for steps in (True, False) for name in results if VARIANTS[name].steps == steps]
     num_steps = sum(VARIANTS[name].steps for name in names)
     # The steps on top, then, after a gap, the default and its single changes.
-    places = [i + 0.7 * (i >= num_steps) for i in range(len(names))]
+    positions = [i + 0.7 * (i >= num_steps) for i in range(len(names))]
     figure = Figure(figsize=(12, 1.6 + 0.33 * len(names)), layout="constrained")
     FigureCanvasAgg(figure)
     left, middle, right = figure.subplots(1, 3, sharey=True, width_ratios=[1.2, 1.2, 1])
 
     def draw(axes, metric: str, color: str, label: str | None = None, offset: float = 0.0) -> None:
-        for name, place in zip(names, places, strict=True):
+        for name, position in zip(names, positions, strict=True):
             values = [row[metric] for row in results[name]]
             mean = sum(values) / len(values)
-            y = place + offset
+            y = position + offset
             axes.plot(values, [y] * len(values), "o", color=color, alpha=0.35, markersize=4, markeredgewidth=0)
             axes.plot([mean, mean], [y - 0.16, y + 0.16], color=color, linewidth=2.5, label=label)
             label = None
@@ -48,7 +48,7 @@ def plot_ablation(results: dict[str, list[dict[str, float]]], output: Path) -> N
         for axes, metric in ((left, "gt_boxes/macro_f1"), (right, "AP50")):
             values = [row[metric] for row in results["kcoord"]]
             axes.axvline(sum(values) / len(values), color="#999999", linewidth=1, linestyle="--", zorder=0)
-    left.set_yticks(places, [VARIANTS[name].title for name in names])
+    left.set_yticks(positions, [VARIANTS[name].title for name in names])
     left.invert_yaxis()
     left.set(title="macro-F1, true boxes")
     middle.set(title="F1 by band, true boxes")

@@ -52,14 +52,14 @@ def make_archive(
     names = [("라벨링데이터", "json", zipfile.ZIP_DEFLATED), ("원천데이터_1", "jpg", zipfile.ZIP_STORED)]
     total = 0
     for kind, suffix, method in names:
-        place = folder / "Training" / kind
+        kind_folder = folder / "Training" / kind
         archive = None
         if packed:
-            place.parent.mkdir(parents=True, exist_ok=True)
-            archive = zipfile.ZipFile(place.with_suffix(".zip"), "w", method)
+            kind_folder.parent.mkdir(parents=True, exist_ok=True)
+            archive = zipfile.ZipFile(kind_folder.with_suffix(".zip"), "w", method)
         else:
             for style in styles:
-                (place / style).mkdir(parents=True, exist_ok=True)
+                (kind_folder / style).mkdir(parents=True, exist_ok=True)
         for number in tqdm(range(num_annotations), desc=f"write {kind}", unit=" files", leave=False):
             data = b"stub"
             if suffix == "json":
@@ -69,7 +69,7 @@ def make_archive(
             if archive is not None:
                 archive.writestr(name, data)
             else:
-                (place / name).write_bytes(data)
+                (kind_folder / name).write_bytes(data)
         if archive is not None:
             archive.close()
     return total / max(num_annotations, 1)

@@ -25,7 +25,7 @@ from tabulate import tabulate
 from kfashion_d2.data.conversion.convert import convert_dataset
 from kfashion_d2.data.sources.discovery import find_sources
 from kfashion_d2.data.sources.zip_index import read_zip_index
-from kfashion_d2.data.store.zip_reader import ZipPlace, read_at, read_zip_uri, zip_uri
+from kfashion_d2.data.store.zip_reader import EntryLocation, read_at, read_zip_uri, zip_uri
 from kfashion_d2.utils.files import garbage_collector_off
 
 from .archive import make_archive
@@ -147,22 +147,22 @@ def _images(folder: Path, count: int = 2000, size: int = 60_000) -> str:
     """Images of a usual size, stored in an archive, against the same as files; both from the page cache."""
     rng = np.random.default_rng(0)
     content = [rng.bytes(size) for _ in range(count)]
-    place = folder / "images"
-    place.mkdir()
+    images = folder / "images"
+    images.mkdir()
     with zipfile.ZipFile(folder / "images.zip", "w") as archive:
         for i, data in enumerate(content):
-            (place / f"{i}.jpg").write_bytes(data)
+            (images / f"{i}.jpg").write_bytes(data)
             archive.writestr(f"{i}.jpg", data)
     stat = (folder / "images.zip").stat()
     uris = [
         zip_uri(
             str(folder / "images.zip"),
             entry.name,
-            ZipPlace(*entry[1:5], stat.st_size, stat.st_mtime_ns),
+            EntryLocation(*entry[1:5], stat.st_size, stat.st_mtime_ns),
         )
         for entry in read_zip_index(folder / "images.zip")
     ]
-    paths = [str(place / f"{i}.jpg") for i in range(count)]
+    paths = [str(images / f"{i}.jpg") for i in range(count)]
 
     def read_files() -> None:
         for path in paths:

@@ -91,8 +91,8 @@ class _Reads:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, place: int) -> int:
-        return self.dataset[self.rows[place]]["image_id"]
+    def __getitem__(self, position: int) -> int:
+        return self.dataset[self.rows[position]]["image_id"]
 
 
 def _load(split: Path, everywhere: bool) -> tuple[float, float, float]:

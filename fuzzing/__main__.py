@@ -22,8 +22,8 @@ def main(name: str, faults: str, *options: str) -> None:
         try:
             target(data)
         except Exception as error:
-            place = traceback.extract_tb(error.__traceback__)[-1]
-            key = type(error).__name__, place.filename, place.lineno
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            key = type(error).__name__, frame.filename, frame.lineno
             if key not in seen:  # the same fault again is no news, and the run goes on
                 seen.add(key)
                 file = Path(faults, f"{name}-{hashlib.sha256(data).hexdigest()[:12]}")

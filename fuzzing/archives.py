@@ -87,8 +87,8 @@ def patch_archive(data: bytes, choices: Choices) -> bytes:
 
 
 def _all(data: bytearray, piece: bytes) -> list[int]:
-    places, at = [], data.find(piece)
+    positions, at = [], data.find(piece)
     while at >= 0:
-        places.append(at)
+        positions.append(at)
         at = data.find(piece, at + 1)
-    return places
+    return positions

@@ -100,7 +100,7 @@ def row_of(record: dict[str, Any], rects: list[tuple[float, float]], schema: Att
 def check_archive(data: bytes, path: Path) -> int:
     """
     An index or a named error; every entry its declared bytes or a named error; and no other bytes than Python's own
-    zipfile finds at that place. Returns the number of entries read.
+    zipfile finds at that location. Returns the number of entries read.
     """
     path.write_bytes(data)
     try:
@@ -129,7 +129,7 @@ def check_archive(data: bytes, path: Path) -> int:
 
 
 def _contents_by_zipfile(data: bytes) -> dict[tuple[int, int], bytes]:
-    """(place, CRC-32) -> content, of what it reads."""
+    """(location, CRC-32) -> content, of what it reads."""
     found = {}
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:

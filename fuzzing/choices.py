@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from kfashion_d2.schema import kfashion_schema
 from kfashion_d2.synthetic.demo import draw_example
 
-__all__ = ["Choices", "base_annotations", "mutate", "mutate_annotation", "places"]
+__all__ = ["Choices", "base_annotations", "mutate", "mutate_annotation", "positions"]
 
 T = TypeVar("T")
 
@@ -77,7 +77,7 @@ def base_annotations() -> tuple[dict[str, Any], ...]:
     )
 
 
-def places(value: Any, path: tuple = ()) -> Iterator[tuple]:
+def positions(value: Any, path: tuple = ()) -> Iterator[tuple]:
     """Every path in a JSON value, the value's own first."""
     waiting = [(value, path)]
     while waiting:
@@ -111,10 +111,10 @@ def mutate_annotation(choices: Choices) -> Any:
 
 
 def mutate(base: Any, choices: Choices) -> Any:
-    """A copy of a JSON value with a few places set, removed, doubled, respelt or taken from elsewhere."""
+    """A copy of a JSON value with a few positions set, removed, doubled, respelt or taken from elsewhere."""
     obj = copy.deepcopy(base)
     for _ in range(choices.below(MAX_STEPS)):
-        found = [path for path in places(obj) if path and len(path) < 20]
+        found = [path for path in positions(obj) if path and len(path) < 20]
         if not found:
             break
         path = choices.pick(found)

@@ -64,8 +64,8 @@ def fuzz(targets: Iterable[str], seconds: float, folder: str | Path, seed: int =
 
 def _run(name: str, seconds: int, folder: Path, seed: int) -> Outcome:
     corpus, faults = folder / "corpus" / name, folder / "faults"
-    for place in (corpus, faults):
-        place.mkdir(parents=True, exist_ok=True)
+    for position in (corpus, faults):
+        position.mkdir(parents=True, exist_ok=True)
     for number, data in enumerate(seeds(name)):
         (corpus / f"seed-{number:02d}").write_bytes(data)
     before = set(faults.iterdir())

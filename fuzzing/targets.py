@@ -132,11 +132,11 @@ def _write_folder(root: Path, choices: Choices) -> dict[str, int]:
         for _ in range(choices.below(4)):
             stem = f"{choices.pick(STYLES)}/{choices.pick(('1', '2', '3', 'a'))}"
             content = _as_json(_annotation(choices), bool(choices.below(2))) if choices.below(8) else choices.take(20)
-            place = packed if choices.below(2) else files
-            prefix = "" if place is packed else f"{split}/"
-            place[f"{prefix}{stem}.json"] = content
+            store = packed if choices.below(2) else files
+            prefix = "" if store is packed else f"{split}/"
+            store[f"{prefix}{stem}.json"] = content
             if choices.below(4):
-                place[f"{prefix}{stem}.jpg"] = b"x" * choices.below(300)
+                store[f"{prefix}{stem}.jpg"] = b"x" * choices.below(300)
         labels += [content for name, content in packed.items() if name.endswith(".json")]
         if packed:
             content = zip_bytes(packed)

@@ -49,7 +49,7 @@ def run(args):
     folder, output = Path(args.store).resolve(), Path(args.output)
     if output.resolve() in (folder, folder.parent):
         raise ValueError(f"--output {output}: the conversion's own summary.json lies there; name another folder")
-    files = [place / "problems.jsonl" for place in (folder, folder.parent)]
+    files = [position / "problems.jsonl" for position in (folder, folder.parent)]
     problems = next((file for file in files if file.is_file()), None)
     summary = analyze_splits(splits, problems)
     datasets = list(splits.values())

@@ -37,7 +37,7 @@ def parse_args():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--config-file", metavar="FILE", help="config of the model; MODEL.WEIGHTS is its checkpoint")
-    source.add_argument("--predictions", metavar="FILE", help="a predictions.parquet, in the model's place")
+    source.add_argument("--predictions", metavar="FILE", help="a predictions.parquet, in the model's position")
     parser.add_argument("--output", required=True, metavar="DIR", help="gets the files")
     parser.add_argument("--dataset", metavar="NAME", help="the split (default: the first of DATASETS.TEST)")
     parser.add_argument("--gt-boxes", action="store_true", help="also read attributes from the true boxes")

@@ -66,7 +66,7 @@ class InstallError(Exception):
 def find_detectron2() -> str | None:
     """
     Returns:
-        "version (place)" of the Detectron2 that this Python imports, or None where there is none.
+        "version (position)" of the Detectron2 that this Python imports, or None where there is none.
 
     Raises:
         InstallError: it is there, but cannot be imported.

@@ -2,8 +2,8 @@
 Training batches that follow from the seed and the iteration alone, so that a resumed run goes on as if never stopped.
 
 Detectron2 groups images by shape after they are loaded, and draws augmentations from generators that live as long as
-their process: neither can be taken up again. Here an image's place in the sampler's stream decides both its batch and
-its augmentation, whatever the number of workers.
+their process: neither can be taken up again. Here an image's position in the sampler's stream decides both its batch
+and its augmentation, whatever the number of workers.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["Draw", "SeededDataset", "TrainingBatches", "seed_everything", "seede
 class Draw(NamedTuple):
     """
     Attributes:
-        position: place in the stream that all processes share.
+        position: position in the stream that all processes share.
         index: of the image in the dataset.
     """
 

@@ -46,10 +46,10 @@ def labels_of(dataset: Dataset, names: list[str]) -> tuple[np.ndarray, np.ndarra
         return np.concatenate([i + s for i, s in zip(images, starts, strict=False)]), np.concatenate(labels)
     if isinstance(dataset, Subset):
         images, labels = labels_of(dataset.dataset, names)
-        place = np.full(len(dataset.dataset), -1, dtype=np.int64)  # type: ignore[arg-type]
-        place[np.asarray(dataset.indices)] = np.arange(len(dataset))
-        kept = place[images] >= 0
-        return place[images[kept]], labels[kept]
+        position = np.full(len(dataset.dataset), -1, dtype=np.int64)  # type: ignore[arg-type]
+        position[np.asarray(dataset.indices)] = np.arange(len(dataset))
+        kept = position[images] >= 0
+        return position[images[kept]], labels[kept]
     if isinstance(dataset, KFashionDataset):
         return image_labels(dataset, names)
     raise ValueError(
@@ -181,7 +181,7 @@ def build_train_loader(cfg: CfgNode) -> DataLoader:
 
 
 def spread_indices(size: int, limit: int) -> np.ndarray:
-    """int64: `limit` of `size` places, evenly spread and always the same; all where the limit is 0 or not below."""
+    """int64: `limit` of `size` positions, evenly spread and always the same; all where the limit is 0 or not below."""
     return np.arange(size) if not 0 < limit < size else np.arange(limit) * size // limit
 
 

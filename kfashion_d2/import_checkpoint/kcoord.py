@@ -75,7 +75,7 @@ def attribute_layers(
     sources: dict[str, str] = {}
     left_out: dict[str, str] = {}
     notes: list[str] = []
-    groups = {group.name: place for group, place in zip(head.schema.groups, head.places, strict=True)}
+    groups = {group.name: position for group, position in zip(head.schema.groups, head.positions, strict=True)}
     filled = set()
     for layer, pair in names.items():
         ours, labels = _LABELS.get(layer, (None, ""))

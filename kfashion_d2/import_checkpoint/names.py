@@ -75,15 +75,15 @@ def our_name(name: str, *, deep_rpn: bool = False) -> str | None:
 
 
 def _fill(template: str, values: tuple[str, ...]) -> str:
-    def fill(place: re.Match) -> str:
-        value = values[int(place[1])]
-        return str(int(value) + int(place[2])) if place[2] else value
+    def fill(position: re.Match) -> str:
+        value = values[int(position[1])]
+        return str(int(value) + int(position[2])) if position[2] else value
 
     return re.sub(r"\{(\d)(?:\+(\d))?\}", fill, template)
 
 
 def reason_to_leave_out(name: str) -> str | None:
-    """Why a parameter of theirs has no place in our models; None: nothing is known about it."""
+    """Why a parameter of theirs has no position in our models; None: nothing is known about it."""
     return next((reason for pattern, reason in _LEFT_OUT if re.fullmatch(pattern, name)), None)
 
 

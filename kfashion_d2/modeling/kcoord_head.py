@@ -38,20 +38,20 @@ class KCoordAttributeHead(AttributeHead):
         if self.class_prior or self.mask_impossible:
             raise ValueError("KCoordAttributeHead knows neither CLASS_PRIOR nor MASK_IMPOSSIBLE: use AttributeHead")
         # For every group: its columns in the schema without `none`, its outputs, and the column of `none`.
-        self.places: list[tuple[slice, slice, int | None]] = []
+        self.positions: list[tuple[slice, slice, int | None]] = []
         end = 0
         for group in self.schema.groups:
             start = self.schema.slice(group.name).start
             none = None if group.none_index is None else start + group.none_index
             size = group.num_labels - (none is not None)
-            self.places.append((slice(start, start + size), slice(end, end + size + 1), none))
+            self.positions.append((slice(start, start + size), slice(end, end + size + 1), none))
             end += size + 1
         self.predictor = nn.Linear(self.num_features, end)
 
     def losses(self, logits: Tensor, parts: Tensor, instances: list[Instances]) -> Tensor:
         targets = self.targets(instances)
         losses = []
-        for group, (columns, outputs, _) in zip(self.schema.groups, self.places, strict=True):
+        for group, (columns, outputs, _) in zip(self.schema.groups, self.positions, strict=True):
             x, labels = logits[:, outputs].float(), (targets[:, columns] == 1).float()
             hot = torch.cat([(labels.sum(dim=1, keepdim=True) == 0).float(), labels], dim=1)
             if group.is_single:
@@ -63,7 +63,7 @@ class KCoordAttributeHead(AttributeHead):
 
     def scores(self, logits: Tensor, parts: Tensor) -> Tensor:
         probabilities = torch.empty_like(logits)
-        for group, (_, outputs, _) in zip(self.schema.groups, self.places, strict=True):
+        for group, (_, outputs, _) in zip(self.schema.groups, self.positions, strict=True):
             x = logits[:, outputs]
             probabilities[:, outputs] = x.softmax(dim=1) if group.is_single else x.sigmoid()
         return self._to_schema(probabilities) * self.applicable[parts]
@@ -71,8 +71,8 @@ class KCoordAttributeHead(AttributeHead):
     def _to_schema(self, outputs: Tensor) -> Tensor:
         """float (R, M) to float (R, L)."""
         rows = outputs.new_zeros((outputs.shape[0], self.schema.num_labels))  # len() would stay in a traced graph
-        for columns, places, none in self.places:
-            rows[:, columns] = outputs[:, places][:, 1:]
+        for columns, positions, none in self.positions:
+            rows[:, columns] = outputs[:, positions][:, 1:]
             if none is not None:
-                rows[:, none] = outputs[:, places.start]
+                rows[:, none] = outputs[:, positions.start]
         return rows

@@ -169,7 +169,7 @@ def test_kcoords_attributes_by_their_labels():
         assert found == pytest.approx(their_logit(layer, row), abs=1e-3), (group, korean)
     assert "differs from run to run" in imported.left_out["roi_heads.box_predictor.sleeve_score.weight"]
     assert "copy" in imported.left_out["orh.box_predictor.cls_score.weight"]
-    outputs = model.roi_heads.attribute_head.places[1][1]
+    outputs = model.roi_heads.attribute_head.positions[1][1]
     assert torch.equal(weight[outputs], model.roi_heads.attribute_head.predictor.weight[outputs])
     notes = " ".join(imported.notes)
     assert "'너치드칼라'" in notes and "length: nothing was imported" in notes and "class 0 shares" in notes

@@ -39,9 +39,9 @@ def test_missing_is_none_and_groups_are_averaged():
 
 def test_scores_stand_in_the_schemas_columns():
     head = make_head().eval()
-    neckline, (_, outputs, _) = SCHEMA.slice("neckline"), head.places[2]
+    neckline, (_, outputs, _) = SCHEMA.slice("neckline"), head.positions[2]
     head.predictor.bias.data[outputs.start] = 5.0
-    head.predictor.bias.data[head.places[1][1].start + 1 + 4] = 3.0  # material 4
+    head.predictor.bias.data[head.positions[1][1].start + 1 + 4] = 3.0  # material 4
     found = Instances((8, 8), pred_classes=torch.tensor([0, 1]))
     head(torch.zeros(2, 1), [found])
     scores = found.pred_attributes

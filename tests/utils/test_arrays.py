@@ -16,4 +16,6 @@ def test_neighbours(values):
 def test_runs(values):
     found = list(group_slices(np.array(values, dtype=np.int64)))
     assert [value for value, _ in found] == sorted(set(values))
-    assert [values[place] for _, place in found] == [[value] * values.count(value) for value in sorted(set(values))]
+    assert [values[position] for _, position in found] == [
+        [value] * values.count(value) for value in sorted(set(values))
+    ]

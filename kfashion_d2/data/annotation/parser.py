@@ -42,7 +42,7 @@ def parse_annotation(obj: Any, schema: AttributeSchema) -> tuple[dict[str, Any] 
     Returns:
         record: a dict with the dataset dict's keys: `image_id` (int, or None where the file does not say), `height`,
             `width`, `style`, `sub_style`, `part_combination`, `original_file_name`, `created`, and `annotations`, of
-            `part`, `index` (place in the part's list), `category_id` (in the schema's categories, -1 unknown), `bbox`
+            `part`, `index` (in the part's list), `category_id` (in the schema's categories, -1 unknown), `bbox`
             (XYWH_ABS), `bbox_mode`, `iscrowd`, `segmentation`, `mask_valid`, `attributes`. None where the annotation
             had to be dropped.
         problems: every garment of the file is in the record or here, with action "dropped".

@@ -73,7 +73,7 @@ def convert_dataset(
     Raises:
         FileNotFoundError: no such folder, or no annotation in it.
         ValueError: `workers` is below 1, or `split` is no folder's name; with `strict`, the first problem, with its
-            place.
+            position.
         OSError: the output cannot be written.
     """
     if workers < 1:

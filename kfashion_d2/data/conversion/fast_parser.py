@@ -89,23 +89,23 @@ class BatchParser:
         self._getters: dict[int, tuple[itemgetter, Callable[..., bytes]]] = {}
 
     def _values_of(self, part_id: int, has_b: bool) -> dict[str, tuple[bool, int, Any]]:
-        """JSON key -> (single, place among its kind as in an :class:`ImageRow`, spelling -> id)."""
+        """JSON key -> (single, position among its kind as in an :class:`ImageRow`, spelling -> id)."""
         schema, part = self._schema, self._schema.parts.labels[part_id].name
         categories = [i for i, own in enumerate(schema.category_parts) if own == part_id]
         table: dict[str, tuple[bool, int, Any]] = {
             self._category_key: (True, 1, _Ids(schema.categories.find, categories))
         }
-        places = {True: 2, False: 0}
+        positions = {True: 2, False: 0}
         for group in schema.groups:
             # An expert's value without a category is something to be said.
             if part in group.part_labels and (has_b or group.tier != "B"):
                 ids = _Ids(group.find, group.part_labels[part])
                 table[group.korean] = (
                     group.is_single,
-                    places[group.is_single],
+                    positions[group.is_single],
                     ids if group.is_single else _IdLists(ids),
                 )
-            places[group.is_single] += 1
+            positions[group.is_single] += 1
         return table
 
     def _absent_of(self, part_id: int, labelled: dict[str, bool]) -> tuple[bytes, list[bytes]]:
@@ -221,11 +221,11 @@ class BatchParser:
             found = values.get(key)
             if found is None:
                 return self._read_labels(self._with_usual_keys(labels), part_id)
-            is_single, place, known = found
+            is_single, position, known = found
             if is_single:
-                ids[place] = known[value]
+                ids[position] = known[value]
             elif type(value) is list:
-                multi[place] = known[tuple(value)]
+                multi[position] = known[tuple(value)]
             else:
                 raise _Unusual
         return ids, multi

@@ -156,8 +156,8 @@ def rows_to_table(rows: Sequence[ImageRow], geometry: np.ndarray, schema: Attrib
     for name, column in zip(names, np.ascontiguousarray(ids.T), strict=True):
         arrays[name] = by_image(pa.array(column))
     multi = [group.name for group in schema.groups if not group.is_single]
-    for place, name in enumerate(multi):
-        arrays[f"attribute/{name}"] = by_image(_joined([garment[1][place] for garment in garments], np.int8))
+    for position, name in enumerate(multi):
+        arrays[f"attribute/{name}"] = by_image(_joined([garment[1][position] for garment in garments], np.int8))
     arrays["polygon"] = by_image(_joined([garment[2] for garment in garments], np.float64))
     arrays["index"] = by_image(pa.array([garment[3] for garment in garments], pa.int32()))
     four = _list_maker(pa.array(np.arange(len(garments) + 1, dtype=np.int32) * 4))

@@ -22,7 +22,7 @@ from ...utils.files import garbage_collector_off, write_file
 from ..annotation.no_break_space import find_no_break_spaces
 from ..annotation.parser import Problem, read_annotation
 from ..sources.discovery import Archive
-from ..sources.file_table import Places
+from ..sources.file_table import FileTable
 from ..sources.paths import NO_ID, escaped, stem_id, stem_of
 from ..sources.reader import SourceReader, UnreadableError, file_stamp
 from ..store.schema import FILE_FIELDS, FORMAT, arrow_schema
@@ -40,8 +40,8 @@ class Job(NamedTuple):
 
     split: str
     number: int
-    labels: Places
-    images: Places
+    labels: FileTable
+    images: FileTable
 
 
 @dataclass
@@ -167,11 +167,11 @@ class ShardConverter:
         """
         digest = hashlib.sha256(repr((FORMAT, self.schema.hash, self.labels_only, self.check_images)).encode())
         digest.update(repr((self.archives, sorted(job.labels.faults.items()))).encode())
-        for places in (job.labels, job.images):
-            digest.update("\0".join(places.paths).encode("utf-8", "surrogatepass"))
-            digest.update(np.ascontiguousarray(places.numbers).tobytes())
-        for places in (job.labels, job.images) if self.check_images else (job.labels,):
-            for path, number in zip(places.paths, places.numbers[:, 0].tolist(), strict=True):
+        for files in (job.labels, job.images):
+            digest.update("\0".join(files.paths).encode("utf-8", "surrogatepass"))
+            digest.update(np.ascontiguousarray(files.numbers).tobytes())
+        for files in (job.labels, job.images) if self.check_images else (job.labels,):
+            for path, number in zip(files.paths, files.numbers[:, 0].tolist(), strict=True):
                 if number < 0 and path:  # an archive's stamp is among the archives
                     digest.update(stamps.get(path) or self._stamp(path))
         return digest.hexdigest()
@@ -271,8 +271,8 @@ class ShardConverter:
                     result.counts["garments_dropped" if problem.part else "annotations_dropped"] += 1
                 lines.append(problem_line(job.split, path, problem))
                 if problem.action != "noted" and not result.first_refused:
-                    place = ", ".join(filter(None, (problem.part, problem.key))) or "the whole file"
-                    result.first_refused = f"{path}: {problem.reason} ({place}), value {_shown(problem.value)}"
+                    where = ", ".join(filter(None, (problem.part, problem.key))) or "the whole file"
+                    result.first_refused = f"{path}: {problem.reason} ({where}), value {_shown(problem.value)}"
 
     def _why_drop(self, job: Job, row: int, width: int, height: int) -> str:
         if not job.images.paths[row]:
@@ -292,7 +292,7 @@ class ShardConverter:
         arrays = [pa.array(values, kind) for values, kind in zip(columns, FILE_FIELDS.values(), strict=True)]
         return pa.Table.from_arrays([*table.columns, *arrays], schema=arrow_schema(self.schema))
 
-    def _entry_names(self, images: Places, rows: list[int]) -> Iterator[str]:
+    def _entry_names(self, images: FileTable, rows: list[int]) -> Iterator[str]:
         for row, number in zip(rows, images.numbers[rows, 0].tolist(), strict=True):
             path = images.paths[row]
             yield path if number < 0 else self.archives[number].entry_name(path)

@@ -84,7 +84,7 @@ def _tables(
 
 def _file_columns(record: dict[str, Any], root: str, numbers: dict[tuple, int], zips: list) -> dict[str, Any]:
     """The columns that say where an image is; an archive not seen before joins `zips`."""
-    name, number, place = record["file_name"], -1, (0, 0, 0, 0)
+    name, number, location = record["file_name"], -1, (0, 0, 0, 0)
     if name.startswith(PREFIX):
         archive, name, found = parse_zip_uri(name)
         key = (archive, found.zip_size, found.zip_mtime_ns)
@@ -92,8 +92,8 @@ def _file_columns(record: dict[str, Any], root: str, numbers: dict[tuple, int], 
         if number == len(zips):
             path = os.path.relpath(archive, root).replace(os.sep, "/")
             zips.append({"path": path, "size": found.zip_size, "mtime_ns": found.zip_mtime_ns})
-        place = (found.offset, found.compressed_size, found.size, found.method)
-    columns = (record["label_file"], name, number, *place)
+        location = (found.offset, found.compressed_size, found.size, found.method)
+    columns = (record["label_file"], name, number, *location)
     return dict(zip(FILE_FIELDS, columns, strict=True))
 
 
@@ -132,7 +132,7 @@ def _record(
         ) from (error)
 
 
-def _annotation(anno: dict[str, Any], place: int, categories: dict, schema: AttributeSchema) -> dict[str, Any]:
+def _annotation(anno: dict[str, Any], row: int, categories: dict, schema: AttributeSchema) -> dict[str, Any]:
     category, part = categories[anno["category_id"]]
     part = _text(anno, "part") if "part" in anno else part
     schema.parts.index(part)  # raises for one that there is not
@@ -143,7 +143,7 @@ def _annotation(anno: dict[str, Any], place: int, categories: dict, schema: Attr
         raise ValueError(f"bbox {anno['bbox']!r} is not of four numbers")
     return {
         "part": part,
-        "index": _integer(anno, "index", 2**31) if "index" in anno else place,
+        "index": _integer(anno, "index", 2**31) if "index" in anno else row,
         "category_id": category,
         "bbox": _numbers(anno["bbox"]),
         "segmentation": [None if ring is None else _numbers(ring)],

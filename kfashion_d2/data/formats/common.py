@@ -66,8 +66,8 @@ def write_object(path: str | Path, values: dict[str, Any | Callable[[], Iterable
             file.write((b",\n" if number else b"{\n") + orjson.dumps(key) + b": ")
             if callable(value):
                 file.write(b"[")
-                for place, item in enumerate(value()):
-                    file.write((b",\n" if place else b"\n") + orjson.dumps(item))
+                for position, item in enumerate(value()):
+                    file.write((b",\n" if position else b"\n") + orjson.dumps(item))
                 file.write(b"]")
             else:
                 file.write(orjson.dumps(value))

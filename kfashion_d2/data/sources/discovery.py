@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...schema import normalize_text
-from .file_table import Folder, PlaceBuilder, PlaceColumns
+from .file_table import FileColumns, FileColumnsBuilder, Folder
 from .image_join import join_images
 from .paths import escaped, split_paths, text_column
 from .zip_index import ENCRYPTED, ZipEntry, ZipIndexError, entry_fault, may_be_faulty, read_zip_chunks
@@ -81,8 +81,8 @@ class SourceIndex:
 
     archives: list[Archive]
     splits: dict[str, tuple[np.ndarray, np.ndarray]]
-    labels: PlaceColumns
-    images: PlaceColumns
+    labels: FileColumns
+    images: FileColumns
     num_images: dict[str, int]
     unused: tuple[np.ndarray, np.ndarray]
     _notes: list[Note]
@@ -101,15 +101,15 @@ class SourceIndex:
                 yield Note(self.images.folders[folder].split, path, reasons[second], "images")
 
     def describe(self) -> str:
-        """For people: what was found, a line for each place."""
+        """For people: what was found, a line for each folder or archive."""
         lines = []
         for split, (rows, images) in sorted(self.splits.items()):
             lines.append(f"{split}: {len(rows):,} annotations, {int((images >= 0).sum()):,} of them with an image")
-            for kind, places, used in (
+            for kind, columns, used in (
                 ("annotations", self.labels, rows),
                 ("images", self.images, images[images >= 0]),
             ):
-                where = Counter(places.numbers[used, 0].tolist()) if len(used) else Counter()
+                where = Counter(columns.numbers[used, 0].tolist()) if len(used) else Counter()
                 for number, count in sorted(where.items()):
                     name = "files" if number < 0 else self.archives[number].path
                     lines.append(f"  {count:>9,} {kind} in {name}")
@@ -135,11 +135,11 @@ def find_sources(root: Path, default_split: str | None = None, skip: Path | None
     if not root.is_dir():
         raise FileNotFoundError(f"no folder {root}; give the folder that holds Training and Validation")
     default_split = default_split or _split_named(root.name) or "train"
-    places = PlaceBuilder(), PlaceBuilder()
+    builders = FileColumnsBuilder(), FileColumnsBuilder()
     archives: list[Archive] = []
     notes: list[Note] = []
     for folder, names in _walk(root, skip):
-        place = _folder_of(folder, default_split)
+        folder_info = _folder_of(folder, default_split)
         found: tuple[list[str], list[str]] = [], []
         for name in names:
             path = f"{folder}/{name}" if folder else name
@@ -148,18 +148,18 @@ def find_sources(root: Path, default_split: str | None = None, skip: Path | None
             if kind in (LABEL, IMAGE):
                 found[kind].append(path)
             elif kind == ZIP:
-                _read_archive(root, path, default_split, archives, places, notes)
+                _read_archive(root, path, default_split, archives, builders, notes)
             elif ".zip.part" in name.lower():
-                notes.append(Note(place.split, path, "part of an archive: join the parts first", "archives"))
+                notes.append(Note(folder_info.split, path, "part of an archive: join the parts first", "archives"))
             elif kind == ARCHIVE:
-                notes.append(Note(place.split, path, "archive of a kind that is not read: unpack it", "archives"))
-        for builder, listed in zip(places, found, strict=True):
+                notes.append(Note(folder_info.split, path, "archive of a kind that is not read: unpack it", "archives"))
+        for builder, listed in zip(builders, found, strict=True):
             paths, not_unicode = text_column(listed)
             faults = dict.fromkeys(not_unicode, "file name is not Unicode")
             builder.extend(
-                paths, split_paths(paths).names, np.full(len(paths), builder.folder_id(place)), faults=faults
+                paths, split_paths(paths).names, np.full(len(paths), builder.folder_id(folder_info)), faults=faults
             )
-    labels, images = places
+    labels, images = builders
     if not len(labels):
         broken = "; ".join(f"{note.path}: {note.reason}" for note in notes if note.of == "archives")
         raise FileNotFoundError(
@@ -192,7 +192,7 @@ def _read_archive(
     path: str,
     default_split: str,
     archives: list[Archive],
-    places: tuple[PlaceBuilder, PlaceBuilder],
+    builders: tuple[FileColumnsBuilder, FileColumnsBuilder],
     notes: list[Note],
 ) -> None:
     split = _folder_of(path, default_split).split
@@ -210,7 +210,7 @@ def _read_archive(
         return
     archives.append(archive := Archive(path, stat.st_size, stat.st_mtime_ns))
     while chunks:
-        _add_entries(archive, number, *chunks.pop(0), default_split, places, notes)
+        _add_entries(archive, number, *chunks.pop(0), default_split, builders, notes)
 
 
 def _add_entries(
@@ -219,7 +219,7 @@ def _add_entries(
     names: pa.LargeStringArray,
     table: np.ndarray,
     default_split: str,
-    places: tuple[PlaceBuilder, PlaceBuilder],
+    builders: tuple[FileColumnsBuilder, FileColumnsBuilder],
     notes: list[Note],
 ) -> None:
     """
@@ -244,12 +244,12 @@ def _add_entries(
         if kinds[row] == IMAGE:
             kinds[row] = OTHER
             notes.append(Note(known[in_folder[row]].split, paths[row].as_py(), fault, "images"))
-    for kind, builder in zip((LABEL, IMAGE), places, strict=True):
+    for kind, builder in zip((LABEL, IMAGE), builders, strict=True):
         rows = np.flatnonzero(kinds == kind)
         numbers = np.roll(table[rows], 1, axis=1)  # the flags give way to the archive's number
         numbers[:, 0] = number
         folder_ids = np.array([builder.folder_id(folder) for folder in known], dtype=np.int64)[in_folder[rows]]
-        kept_faults = {place: faults[row] for place, row in enumerate(rows.tolist()) if row in faults} if faults else {}
+        kept_faults = {i: faults[row] for i, row in enumerate(rows.tolist()) if row in faults} if faults else {}
         taken = pa.array(rows)
         builder.extend(paths.take(taken), stems.take(taken), folder_ids, numbers, kept_faults)
 

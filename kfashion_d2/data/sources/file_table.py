@@ -13,13 +13,13 @@ import pyarrow.compute as pc
 
 from .paths import composed
 
-__all__ = ["Folder", "PlaceBuilder", "PlaceColumns", "Places"]
+__all__ = ["FileColumns", "FileColumnsBuilder", "FileTable", "Folder"]
 
 PLAIN = (-1, 0, 0, 0, 0, 0)
 
 
 @dataclass
-class Places:
+class FileTable:
     """
     Where the N files of a shard are.
 
@@ -51,15 +51,15 @@ class Folder(NamedTuple):
 
 
 @dataclass
-class PlaceColumns:
+class FileColumns:
     """
     The same of any number of files.
 
     Attributes:
         paths: large_string (N,).
         stems: large_string (N,), see :func:`stem_of`.
-        folder_ids: int32 (N,), each file's place in `folders`.
-        numbers, faults: as of :class:`Places`.
+        folder_ids: int32 (N,), each file's position in `folders`.
+        numbers, faults: as of :class:`FileTable`.
     """
 
     paths: pa.LargeStringArray
@@ -72,16 +72,16 @@ class PlaceColumns:
     def __len__(self) -> int:
         return len(self.paths)
 
-    def take(self, rows: np.ndarray) -> Places:
+    def take(self, rows: np.ndarray) -> FileTable:
         """Some rows; -1 gives an empty path."""
         numbers = self.numbers[rows] if len(self) else np.zeros((len(rows), 6), dtype=np.int64)
         numbers[rows < 0] = PLAIN
         column = pc.fill_null(self.paths.take(pa.array(rows, mask=rows < 0)), "")
         refused = enumerate(rows.tolist()) if self.faults else ()
-        return Places(column, numbers, {i: self.faults[row] for i, row in refused if row in self.faults})
+        return FileTable(column, numbers, {i: self.faults[row] for i, row in refused if row in self.faults})
 
 
-class PlaceBuilder:
+class FileColumnsBuilder:
     """Columns while the files are found."""
 
     def __init__(self) -> None:
@@ -106,8 +106,8 @@ class PlaceBuilder:
             paths: n of them.
             names: of each, as of :func:`split_paths`.
             folder_ids: int (n,): of each, as of :meth:`folder_id`.
-            numbers: int64 (n, 6), as of :class:`Places`; None: they are plain files.
-            faults: place among them -> why it must not be read.
+            numbers: int64 (n, 6), as of :class:`FileTable`; None: they are plain files.
+            faults: position among them -> why it must not be read.
         """
         if numbers is None:
             numbers = np.tile(np.array(PLAIN), (len(paths), 1))
@@ -118,11 +118,11 @@ class PlaceBuilder:
     def __len__(self) -> int:
         return self._count
 
-    def finish(self) -> PlaceColumns:
+    def finish(self) -> FileColumns:
         nothing = pa.array([], pa.large_string())
         self.extend(nothing, nothing, np.empty(0))
         paths, stems, folder_ids, numbers = zip(*self._chunks, strict=True)
-        return PlaceColumns(
+        return FileColumns(
             pa.concat_arrays(paths),
             pa.concat_arrays(stems),
             np.concatenate(folder_ids),

@@ -10,14 +10,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...utils.arrays import equals_neighbour
-from .file_table import PlaceColumns
+from .file_table import FileColumns
 from .paths import composed, stem_ids
 
 __all__ = ["join_images"]
 
 
 def join_images(
-    labels: PlaceColumns, images: PlaceColumns
+    labels: FileColumns, images: FileColumns
 ) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], dict[str, int], tuple[np.ndarray, np.ndarray]]:
     """
     An annotation's image has its file's stem, and is of its split or of none; of several, the one in the folder of the
@@ -58,7 +58,7 @@ def join_images(
     return splits, dict(num_images), (unused, is_second[unused])
 
 
-def _find(labels: PlaceColumns, rows: np.ndarray, images: PlaceColumns, candidates: np.ndarray) -> np.ndarray:
+def _find(labels: FileColumns, rows: np.ndarray, images: FileColumns, candidates: np.ndarray) -> np.ndarray:
     """Each row's image among the candidates, -1 where there is none."""
     if not len(rows) or not len(candidates):
         return np.full(len(rows), -1, dtype=np.int64)
@@ -68,24 +68,24 @@ def _find(labels: PlaceColumns, rows: np.ndarray, images: PlaceColumns, candidat
     counted = stems.value_counts()
     repeated = counted.field("values").filter(pc.greater(counted.field("counts"), 1))
     if len(repeated):
-        places: dict[str, list[int]] = defaultdict(list)
-        for place, stem in _among(stems, repeated):
-            places[stem].append(place)
+        positions: dict[str, list[int]] = defaultdict(list)
+        for position, stem in _among(stems, repeated):
+            positions[stem].append(position)
         image_styles = [folder.style for folder in images.folders]
         for i, stem in _among(wanted, repeated):
             style = labels.folders[labels.folder_ids[rows[i]]].style
-            same = (p for p in places[stem] if image_styles[images.folder_ids[candidates[p]]] == style)
+            same = (p for p in positions[stem] if image_styles[images.folder_ids[candidates[p]]] == style)
             found[i] = next(same, found[i])
     return np.where(found < 0, -1, candidates[found])
 
 
 def _among(texts: pa.LargeStringArray, some: pa.LargeStringArray) -> Iterator[tuple[int, str]]:
-    """The place and text of each that is one of some."""
-    places = np.flatnonzero(pc.is_in(texts, value_set=some).to_numpy(zero_copy_only=False))
-    return zip(places.tolist(), texts.take(pa.array(places)).to_pylist(), strict=True)
+    """The position and text of each that is one of some."""
+    positions = np.flatnonzero(pc.is_in(texts, value_set=some).to_numpy(zero_copy_only=False))
+    return zip(positions.tolist(), texts.take(pa.array(positions)).to_pylist(), strict=True)
 
 
-def _in_order(rows: np.ndarray, labels: PlaceColumns) -> np.ndarray:
+def _in_order(rows: np.ndarray, labels: FileColumns) -> np.ndarray:
     """By the stem as a number, then by path; stems that are none come last."""
     ids = stem_ids(labels.stems.take(pa.array(rows)))
     order = np.argsort(ids, kind="stable")

@@ -84,8 +84,8 @@ def cut_texts(content: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> pa.L
     lengths = ends - starts
     offsets = np.zeros(len(starts) + 1, dtype=np.int64)
     lengths.cumsum(out=offsets[1:])
-    places = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
-    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(content[places])]
+    positions = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(content[positions])]
     return pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(starts), buffers)
 
 
@@ -97,10 +97,10 @@ def composed(texts: pa.LargeStringArray) -> pa.LargeStringArray:
 
 
 def _last(content: np.ndarray, byte: int, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """The place of the last such byte in content[starts[i] : ends[i]]; -1 where there is none. No byte of a letter
+    """The position of the last such byte in content[starts[i] : ends[i]]; -1 where there is none. No byte of a letter
     outside ASCII is one, in UTF-8."""
-    places = np.concatenate([[-1], np.flatnonzero(content == byte)])
-    found = places[np.searchsorted(places, ends) - 1]
+    positions = np.concatenate([[-1], np.flatnonzero(content == byte)])
+    found = positions[np.searchsorted(positions, ends) - 1]
     return np.where(found < starts, -1, found)
 
 
@@ -136,6 +136,6 @@ def stem_ids(stems: pa.LargeStringArray) -> np.ndarray:
     is_usual = pc.match_substring_regex(stems, "^[0-9]{1,18}$")
     ids = pc.if_else(is_usual, stems, str(NO_ID)).cast(pa.int64()).to_numpy().copy()
     # Digits of other scripts are digits too; of ASCII there are no others.
-    for place in np.flatnonzero(~pc.string_is_ascii(stems).to_numpy(zero_copy_only=False)).tolist():
-        ids[place] = stem_id(stems[place].as_py())
+    for position in np.flatnonzero(~pc.string_is_ascii(stems).to_numpy(zero_copy_only=False)).tolist():
+        ids[position] = stem_id(stems[position].as_py())
     return ids

@@ -14,7 +14,7 @@ import orjson
 
 from ..store.zip_reader import ZipEntryError, read_at
 from .discovery import MAX_LABEL_BYTES, Archive
-from .file_table import Places
+from .file_table import FileTable
 
 __all__ = ["SourceReader", "UnreadableError", "file_stamp"]
 
@@ -50,7 +50,7 @@ class SourceReader:
     def _files(self) -> dict[int, int]:
         return {}
 
-    def read_label(self, labels: Places, row: int) -> tuple[bytes, Any, bool]:
+    def read_label(self, labels: FileTable, row: int) -> tuple[bytes, Any, bool]:
         """
         Returns:
             The file's content; its JSON value; and whether orjson read it: then it holds no NaN and no infinity.
@@ -68,7 +68,7 @@ class SourceReader:
             except (ValueError, RecursionError):
                 raise UnreadableError("not JSON") from None
 
-    def _read(self, labels: Places, row: int) -> bytes:
+    def _read(self, labels: FileTable, row: int) -> bytes:
         if row in labels.faults:
             raise UnreadableError(labels.faults[row])
         number, offset, compressed_size, size, method, crc = labels.numbers[row].tolist()
@@ -104,7 +104,7 @@ class SourceReader:
             self._files[number] = os.open(self._root / self._archives[number].path, os.O_RDONLY)
         return self._files[number]
 
-    def image_fault(self, images: Places, row: int, size: tuple[int, int]) -> str:
+    def image_fault(self, images: FileTable, row: int, size: tuple[int, int]) -> str:
         """
         Args:
             size: width and height as the annotation states them.

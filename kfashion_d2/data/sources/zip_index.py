@@ -112,7 +112,7 @@ def read_zip_chunks(path: str | Path) -> Iterator[tuple[pa.LargeStringArray, np.
 
 
 def _find_directory(file, size: int) -> tuple[int, int, int, int]:
-    """(entries, place, length in bytes, bytes before the archive's own start) of the table of contents."""
+    """(entries, position, length in bytes, bytes before the archive's own start) of the table of contents."""
     tail_size = min(size, _END.size + MAX_COMMENT)
     file.seek(size - tail_size)
     tail = file.read(tail_size)
@@ -126,14 +126,14 @@ def _find_directory(file, size: int) -> tuple[int, int, int, int]:
     end = size - tail_size + at
     if _END64_LOCATOR.size <= end:
         file.seek(end - _END64_LOCATOR.size)
-        signature, _, place, _ = _END64_LOCATOR.unpack(file.read(_END64_LOCATOR.size))
+        signature, _, position, _ = _END64_LOCATOR.unpack(file.read(_END64_LOCATOR.size))
         if signature == b"PK\6\7":
-            file.seek(min(place, size))
+            file.seek(min(position, size))
             record = file.read(_END64.size)
             if len(record) < _END64.size or record[:4] != b"PK\6\6":
                 raise ZipIndexError("its Zip64 table of contents is not where it should be: it is cut off")
             *_, disk, first_disk, _, count, length, start = _END64.unpack(record)
-            end = place
+            end = position
     if disk or first_disk:
         raise ZipIndexError("it is one part of an archive in several: join the parts first")
     shift = end - length - start  # something stands before the archive, as in a self-extracting one

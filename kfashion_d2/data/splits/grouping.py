@@ -1,7 +1,7 @@
 """
 Photographs that belong together: of one look, the same file twice, or nearly the same picture.
 
-Rows are the images of several splits, one split after the other: N in all. A link is a pair of rows.
+Rows are the images of several splits, one split after the other: N in all. A pair is a pair of rows.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ..statistics.problem_counts import look_names
 from ..store.dataset import KFashionDataset
 from ..store.zip_reader import ZipChangedError, read_image_bytes
 
-__all__ = ["KINDS", "Links", "connected_groups", "find_links", "near_pairs"]
+__all__ = ["KINDS", "ImagePairs", "connected_groups", "find_image_pairs", "near_pairs"]
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ CONTENT_COLUMN = "content_hash"  # where a store knows its images' content, no f
 TAIL = 4096  # bytes
 
 
-class Links(NamedTuple):
+class ImagePairs(NamedTuple):
     """
     Attributes:
         first, second: int64 (M,), rows; `first` is the smaller one.
@@ -45,12 +45,12 @@ class Links(NamedTuple):
     kind: np.ndarray
 
 
-def find_links(
+def find_image_pairs(
     datasets: Sequence[KFashionDataset], *, images: bool = False, max_distance: int = 4, workers: int = 1
-) -> Links:
+) -> ImagePairs:
     """
     What keeps photographs together. Rows with a thing in common are linked to the first such row of every split, so
-    the number of links is linear, their connected components are the groups, and a link crosses between any two splits
+    the number of pairs is linear, their connected components are the groups, and a pair crosses between any two splits
     that share something.
 
     Args:
@@ -70,23 +70,23 @@ def find_links(
     if hashes is not None:
         rows = np.flatnonzero([value is not None for value in hashes])
         near = _near(np.array([hashes[row] for row in rows], dtype=np.uint64), splits[rows], max_distance)
-        found += [Links(rows[link.first], rows[link.second], link.kind) for link in near]
-    return Links(*(np.concatenate(column) for column in zip(*found, strict=True)))
+        found += [ImagePairs(rows[pair.first], rows[pair.second], pair.kind) for pair in near]
+    return ImagePairs(*(np.concatenate(column) for column in zip(*found, strict=True)))
 
 
-def connected_groups(links: Links, num_rows: int) -> np.ndarray:
-    """int64 (N,): rows that links join, directly or through others, have one number."""
+def connected_groups(pairs: ImagePairs, num_rows: int) -> np.ndarray:
+    """int64 (N,): rows that pairs join, directly or through others, have one number."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    ones = np.ones(len(links.first), dtype=bool)
-    graph = coo_array((ones, (links.first, links.second)), shape=(num_rows, num_rows))
+    ones = np.ones(len(pairs.first), dtype=bool)
+    graph = coo_array((ones, (pairs.first, pairs.second)), shape=(num_rows, num_rows))
     return connected_components(graph, directed=False)[1].astype(np.int64)
 
 
-def _same(codes: np.ndarray, splits: np.ndarray, kind: int) -> Links:
+def _same(codes: np.ndarray, splits: np.ndarray, kind: int) -> ImagePairs:
     """
-    Links between rows of one code.
+    ImagePairs between rows of one code.
 
     Args:
         codes: int64 (N,); -1 is no code.
@@ -97,17 +97,17 @@ def _same(codes: np.ndarray, splits: np.ndarray, kind: int) -> Links:
     firsts, seconds = [], []
     for split in np.unique(splits):
         members = rows[splits[rows] == split]
-        leader_codes, places = np.unique(codes[members], return_index=True)
+        leader_codes, positions = np.unique(codes[members], return_index=True)
         later = rows[splits[rows] >= split]
-        place = np.minimum(np.searchsorted(leader_codes, codes[later]), max(len(leader_codes) - 1, 0))
+        position = np.minimum(np.searchsorted(leader_codes, codes[later]), max(len(leader_codes) - 1, 0))
         if not len(leader_codes):
             continue
-        leaders = members[places[place]]
-        keep = (leader_codes[place] == codes[later]) & (leaders != later)
+        leaders = members[positions[position]]
+        keep = (leader_codes[position] == codes[later]) & (leaders != later)
         firsts.append(leaders[keep])
         seconds.append(later[keep])
     first, second = (np.concatenate([*parts, np.zeros(0, np.int64)]).astype(np.int64) for parts in (firsts, seconds))
-    return Links(first, second, np.full(len(first), kind, dtype=np.int8))
+    return ImagePairs(first, second, np.full(len(first), kind, dtype=np.int8))
 
 
 def _codes(texts: pa.Array) -> np.ndarray:
@@ -129,7 +129,7 @@ def near_pairs(hashes: np.ndarray, max_distance: int) -> tuple[np.ndarray, np.nd
         hashes: uint64 (U,), each once.
 
     Returns:
-        Two int64 (M,) of places in `hashes`, the smaller first, each pair once.
+        Two int64 (M,) of positions in `hashes`, the smaller first, each pair once.
     """
     edges = np.linspace(0, 64, max_distance + 2).astype(int)
     found = []
@@ -149,22 +149,22 @@ def near_pairs(hashes: np.ndarray, max_distance: int) -> tuple[np.ndarray, np.nd
     return pairs[0], pairs[1]
 
 
-def _near(hashes: np.ndarray, splits: np.ndarray, max_distance: int) -> Iterator[Links]:
+def _near(hashes: np.ndarray, splits: np.ndarray, max_distance: int) -> Iterator[ImagePairs]:
     unique, codes = np.unique(hashes, return_inverse=True)
     yield _same(codes.astype(np.int64), splits, 3)
     a, b = near_pairs(unique, max_distance)
     present = np.unique(splits)
     leaders = np.full((len(present), len(unique)), -1, dtype=np.int64)
-    for place, split in enumerate(present):
+    for position, split in enumerate(present):
         rows = np.flatnonzero(splits == split)[::-1]
-        leaders[place, codes[rows]] = rows  # the first row is written last
+        leaders[position, codes[rows]] = rows  # the first row is written last
     for ours in leaders:
         for theirs in leaders:
             first, second = ours[a], theirs[b]
             both = (first >= 0) & (second >= 0)
             first, second = first[both], second[both]
             kind = np.full(len(first), 3, dtype=np.int8)
-            yield Links(np.minimum(first, second), np.maximum(first, second), kind)
+            yield ImagePairs(np.minimum(first, second), np.maximum(first, second), kind)
 
 
 def _read_images(

@@ -22,7 +22,7 @@ from ...utils.files import new_file
 from ..statistics import label_statistics
 from ..store.dataset import KFashionDataset
 from ..store.writer import select_rows, write_split
-from .grouping import KINDS, connected_groups, find_links
+from .grouping import KINDS, connected_groups, find_image_pairs
 
 SIZE_WEIGHT = 30.0  # of the sizes of the splits against one label
 
@@ -40,15 +40,15 @@ def resplit(
     workers: int = 1,
 ) -> dict[str, Any]:
     """
-    Pool splits and divide them anew: photographs of one group (:func:`find_links`) stay together, and every label keeps
-    its share of images as nearly as the groups allow. Of images with one id the first stays.
+    Pool splits and divide them anew: photographs of one group (:func:`find_image_pairs`) stay together, and every label
+    keeps its share of images as nearly as the groups allow. Of images with one id the first stays.
 
     Args:
         datasets: of one conversion: one vocabulary, one image root.
         output: the folder for the new splits.
         shares: split -> share of the images; made to sum to 1.
         seed: another one gives other splits.
-        images, max_distance, workers: as for :func:`find_links`.
+        images, max_distance, workers: as for :func:`find_image_pairs`.
 
     Returns:
         `images` and `garments` of each split, `groups`, the `largest_group`, and the `duplicate_ids` left out.
@@ -65,8 +65,8 @@ def resplit(
             raise ValueError(f"a split cannot be called {name!r}: give the name of a folder in the output")
         _check_output(datasets, Path(output, name))
     ids = np.concatenate([dataset.image_ids for dataset in datasets])
-    links = find_links(datasets, images=images, max_distance=max_distance, workers=workers)
-    groups = connected_groups(links, len(ids))
+    pairs = find_image_pairs(datasets, images=images, max_distance=max_distance, workers=workers)
+    groups = connected_groups(pairs, len(ids))
     first = np.zeros(len(ids), dtype=bool)
     first[np.unique(ids, return_index=True)[1]] = True
     weights = np.array(list(shares.values())) / sum(shares.values())
@@ -128,7 +128,7 @@ def check_leaks(
 
     Args:
         output: a CSV file for the pairs: every image with the first one of the other split that it belongs to.
-        images, max_distance, workers: as for :func:`find_links`.
+        images, max_distance, workers: as for :func:`find_image_pairs`.
 
     Returns:
         (split, other split) -> kind -> number of images of the other split that leak. Splits are called by their
@@ -143,27 +143,27 @@ def check_leaks(
     if len(set(names)) < len(names):
         names = [str(dataset.split_dir) for dataset in datasets]
     starts = np.cumsum([0] + [len(dataset) for dataset in datasets])
-    links = find_links(datasets, images=images, max_distance=max_distance, workers=workers)
-    sides = [np.searchsorted(starts, rows, side="right") - 1 for rows in (links.first, links.second)]
+    pairs = find_image_pairs(datasets, images=images, max_distance=max_distance, workers=workers)
+    sides = [np.searchsorted(starts, rows, side="right") - 1 for rows in (pairs.first, pairs.second)]
     counts: dict[tuple[str, str], dict[str, int]] = {}
     for a, b in combinations(range(len(datasets)), 2):
         between = (sides[0] == a) & (sides[1] == b)
         counts[names[a], names[b]] = {
-            kind: len(np.unique(links.second[between & (links.kind == i)])) for i, kind in enumerate(KINDS)
+            kind: len(np.unique(pairs.second[between & (pairs.kind == i)])) for i, kind in enumerate(KINDS)
         }
     if output is not None:
         crossing = np.flatnonzero(sides[0] != sides[1])
-        crossing = crossing[np.lexsort((links.kind[crossing], links.second[crossing], links.first[crossing]))]
+        crossing = crossing[np.lexsort((pairs.kind[crossing], pairs.second[crossing], pairs.first[crossing]))]
         with new_file(output) as file:
             text = io.TextIOWrapper(file, encoding="utf-8", newline="")
             writer = csv.writer(text)
             writer.writerow(["kind", *(f"{key}_{i}" for i in (1, 2) for key in ("split", "image_id", "file_name"))])
-            for link in crossing:
-                row = [KINDS[links.kind[link]]]
-                for rows, side in zip((links.first, links.second), sides, strict=True):
-                    dataset = datasets[side[link]]
-                    image = dataset[int(rows[link] - starts[side[link]])]
-                    row += [names[side[link]], image["image_id"], image["file_name"]]
+            for pair in crossing:
+                row = [KINDS[pairs.kind[pair]]]
+                for rows, side in zip((pairs.first, pairs.second), sides, strict=True):
+                    dataset = datasets[side[pair]]
+                    image = dataset[int(rows[pair] - starts[side[pair]])]
+                    row += [names[side[pair]], image["image_id"], image["file_name"]]
                 writer.writerow(row)
             text.flush()
             text.detach()

@@ -204,8 +204,8 @@ def _name_pairs(pairs: Cooccurrence, labels: list, rows: int) -> list[dict[str, 
 
 
 def _by_size(area: np.ndarray) -> dict[str, int]:
-    places = np.bincount(np.searchsorted(SIZE_LIMITS, area, side="right"), minlength=3)
-    return dict(zip(("small", "medium", "large"), places.tolist(), strict=True))
+    positions = np.bincount(np.searchsorted(SIZE_LIMITS, area, side="right"), minlength=3)
+    return dict(zip(("small", "medium", "large"), positions.tolist(), strict=True))
 
 
 def _spread(

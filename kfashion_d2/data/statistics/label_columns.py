@@ -84,20 +84,20 @@ def pick_garments(
     """
     columns = LabelColumns(datasets[0].schema)
     best: list[list[tuple[float, int, int, int]]] = [[] for _ in columns.labels]
-    for place, dataset in enumerate(datasets):
+    for position, dataset in enumerate(datasets):
         start = 0
         for number, shard in enumerate(dataset.shards()):
             counts = np.diff(shard.offsets)
             images = np.repeat(np.arange(len(counts)), counts)
             boxes = np.asarray(shard.boxes.values).reshape(-1, 4)
-            chances = np.random.default_rng([seed, place, number]).random(len(images))
+            chances = np.random.default_rng([seed, position, number]).random(len(images))
             order = np.argsort(chances)
             order = order[(boxes[order, 2:].min(axis=1) >= LEAST_SIDE) & has_file(shard)[images[order]]]
             labels = columns.read(shard)[0][order]
             for column in np.flatnonzero(labels.any(axis=0) & ~columns.none):
                 rows = order[np.flatnonzero(labels[:, column])[:num]]
                 found = [
-                    (chances[row], place, start + int(images[row]), int(row - shard.offsets[images[row]]))
+                    (chances[row], position, start + int(images[row]), int(row - shard.offsets[images[row]]))
                     for row in rows
                 ]
                 best[column] = sorted(best[column] + found)[:num]

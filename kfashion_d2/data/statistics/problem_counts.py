@@ -50,7 +50,7 @@ def count_problems(path: str | Path, splits: Mapping[str, KFashionDataset]) -> l
     """
     found: dict[tuple[str, str, str], dict[str, Any]] = {}
     # A split that could not be read at all has lines but no folder: they are told with any other.
-    others = {place.parent.name for place in Path(path).parent.glob("*/meta.json")} - splits.keys()
+    others = {position.parent.name for position in Path(path).parent.glob("*/meta.json")} - splits.keys()
     with open(path, "rb") as file:
         for number, line in enumerate(file, 1):
             try:

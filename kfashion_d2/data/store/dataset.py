@@ -152,10 +152,10 @@ class KFashionDataset(Dataset):
         Raises:
             KeyError: no image has this id.
         """
-        place = np.searchsorted(self.image_ids, image_id, sorter=self._id_order)
-        if place == len(self) or self.image_ids[self._id_order[place]] != image_id:
+        row = np.searchsorted(self.image_ids, image_id, sorter=self._id_order)
+        if row == len(self) or self.image_ids[self._id_order[row]] != image_id:
             raise KeyError(image_id)
-        return int(self._id_order[place])
+        return int(self._id_order[row])
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         """
@@ -199,12 +199,12 @@ class KFashionDataset(Dataset):
             return ""
         if number < 0:
             return f"{self.image_root}{os.sep}{name}"
-        offsets, compressed_sizes, sizes, methods = shard.place_views
+        offsets, compressed_sizes, sizes, methods = shard.location_views
         path, *archive_facts = self._archives[number]
         return zip_uri(path, name, (offsets[row], compressed_sizes[row], sizes[row], methods[row], *archive_facts))
 
     def _annotation(self, shard: StoreShard, garment: int) -> dict[str, Any]:
-        parts, places, categories, boxes, polygon_at, polygons, single, multi = shard.garment_views
+        parts, indices, categories, boxes, polygon_at, polygons, single, multi = shard.garment_views
         part_id = parts[garment]
         category = class_id = categories[garment]
         attributes: dict[str, int | list[int]] = {
@@ -228,7 +228,7 @@ class KFashionDataset(Dataset):
             polygon = [x, y, x + w, y, x + w, y + h, x, y + h]
         return {
             "part": self._part_names[part_id],
-            "index": places[garment],
+            "index": indices[garment],
             "category_id": class_id,
             "bbox": bbox,
             "bbox_mode": 1,  # BoxMode.XYWH_ABS

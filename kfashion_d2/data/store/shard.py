@@ -15,7 +15,7 @@ __all__ = ["StoreShard"]
 
 _NUMBERS = ("image_id", "height", "width", "style", "sub_style", "zip")
 _TEXTS = ("file_name", "label_file", "original_file_name", "created")
-_PLACE = ("zip_offset", "zip_compressed_size", "zip_entry_size", "zip_method")
+_LOCATION = ("zip_offset", "zip_compressed_size", "zip_entry_size", "zip_method")
 
 
 def _numbers(array: pa.Array) -> np.ndarray:
@@ -92,7 +92,7 @@ class StoreShard:
             *(_view(self.images[name]) for name in _NUMBERS),
             *(view for name in _TEXTS for view in (self.texts[name].offsets, self.texts[name].data)),
         )
-        self.place_views = tuple(_view(self.images[name]) for name in _PLACE)
+        self.location_views = tuple(_view(self.images[name]) for name in _LOCATION)
         self.garment_views = (
             self.part,
             self.index,

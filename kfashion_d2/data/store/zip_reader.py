@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 __all__ = [
     "PREFIX",
+    "EntryLocation",
     "ZipChangedError",
     "ZipEntryError",
-    "ZipPlace",
     "parse_zip_uri",
     "read_image_bytes",
     "read_zip_uri",
@@ -35,7 +35,7 @@ class ZipChangedError(ValueError):
     """An archive is not the one that was converted. (No OSError: it is not one broken image, but all of them.)"""
 
 
-class ZipPlace(NamedTuple):
+class EntryLocation(NamedTuple):
     """
     Where an entry's bytes are.
 
@@ -54,7 +54,7 @@ class ZipPlace(NamedTuple):
     zip_mtime_ns: int
 
 
-def zip_uri(path: str, name: str, place: ZipPlace | tuple[int, ...]) -> str:
+def zip_uri(path: str, name: str, location: EntryLocation | tuple[int, ...]) -> str:
     """
     ``kfashion-zip://<six numbers>/abs/archive.zip!/folder/1.jpg``: it holds all that a reader needs, in any process,
     and ends like the file's name.
@@ -63,10 +63,10 @@ def zip_uri(path: str, name: str, place: ZipPlace | tuple[int, ...]) -> str:
         path: of the archive, absolute.
         name: of the entry.
     """
-    return f"{PREFIX}{'-'.join(map(str, place))}{path}!/{name}"
+    return f"{PREFIX}{'-'.join(map(str, location))}{path}!/{name}"
 
 
-def parse_zip_uri(uri: str) -> tuple[str, str, ZipPlace]:
+def parse_zip_uri(uri: str) -> tuple[str, str, EntryLocation]:
     """
     Returns:
         The archive's path, the entry's name, and its place.
@@ -79,7 +79,7 @@ def parse_zip_uri(uri: str) -> tuple[str, str, ZipPlace]:
     values = numbers.split("-")
     if not uri.startswith(PREFIX) or not mark or len(values) != 6 or not all(value.isdecimal() for value in values):
         raise ValueError(f"{uri!r} is not a {PREFIX} URI of a converted store")
-    return slash + path + mark.removesuffix("!/"), name, ZipPlace(*map(int, values))
+    return slash + path + mark.removesuffix("!/"), name, EntryLocation(*map(int, values))
 
 
 class _OpenFile:
@@ -88,8 +88,8 @@ class _OpenFile:
         stat = os.fstat(self.fd)
         self.size, self.mtime_ns = stat.st_size, stat.st_mtime_ns
 
-    def is_as_at(self, place: ZipPlace) -> bool:
-        return (self.size, self.mtime_ns) == (place.zip_size, place.zip_mtime_ns)
+    def is_as_at(self, location: EntryLocation) -> bool:
+        return (self.size, self.mtime_ns) == (location.zip_size, location.zip_mtime_ns)
 
     def __del__(self) -> None:
         if hasattr(self, "fd"):
@@ -102,7 +102,7 @@ def _open(path: str) -> _OpenFile:
     return _OpenFile(path)
 
 
-def read_entry(path: str, place: ZipPlace) -> bytes:
+def read_entry(path: str, location: EntryLocation) -> bytes:
     """
     An entry's content.
 
@@ -112,15 +112,15 @@ def read_entry(path: str, place: ZipPlace) -> bytes:
         OSError: the archive cannot be read.
     """
     file = _open(path)
-    if not file.is_as_at(place):  # it may be an older file of this name that is still open
+    if not file.is_as_at(location):  # it may be an older file of this name that is still open
         _open.cache_clear()
         file = _open(path)
-    if not file.is_as_at(place):
+    if not file.is_as_at(location):
         raise ZipChangedError(
-            f"{path} changed since the conversion: it had {place.zip_size} bytes and now has {file.size}, modified "
-            f"{place.zip_mtime_ns} and now {file.mtime_ns} (ns). Convert the data again"
+            f"{path} changed since the conversion: it had {location.zip_size} bytes and now has {file.size}, modified "
+            f"{location.zip_mtime_ns} and now {file.mtime_ns} (ns). Convert the data again"
         )
-    return read_at(file.fd, place.offset, place.compressed_size, place.size, place.method, path)
+    return read_at(file.fd, location.offset, location.compressed_size, location.size, location.method, path)
 
 
 def read_at(fd: int, offset: int, compressed_size: int, size: int, method: int, where: str) -> bytes:
@@ -146,10 +146,10 @@ def read_at(fd: int, offset: int, compressed_size: int, size: int, method: int, 
 
 def read_zip_uri(uri: str) -> bytes:
     """The content of what :func:`zip_uri` names; raises as :func:`parse_zip_uri` and :func:`read_entry` say."""
-    path, _, place = parse_zip_uri(uri)
-    return read_entry(path, place)
+    path, _, location = parse_zip_uri(uri)
+    return read_entry(path, location)
 
 
 def read_image_bytes(file_name: str) -> bytes:
-    """The content of a dataset dict's `file_name`, a path or a place in a zip archive."""
+    """The content of a dataset dict's `file_name`, a path or a location in a zip archive."""
     return read_zip_uri(file_name) if file_name.startswith(PREFIX) else Path(file_name).read_bytes()

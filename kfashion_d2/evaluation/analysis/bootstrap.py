@@ -225,14 +225,14 @@ def _average_precisions(scores: np.ndarray, targets: np.ndarray, images: np.ndar
         # Only steps with a true row add to the sum.
         steps = np.flatnonzero(np.add.reduceat(positive, np.append(0, last[:-1] + 1), dtype=np.int64))
         ends, starts = last[steps], np.append(0, last[:-1] + 1)[steps]
-        places = np.flatnonzero(positive)
-        before, after = np.searchsorted(places, starts), np.searchsorted(places, ends, side="right")
+        positions = np.flatnonzero(positive)
+        before, after = np.searchsorted(positions, starts), np.searchsorted(positions, ends, side="right")
         for first in range(0, copies.shape[1], _REPLICATES_AT_ONCE):
             chunk = slice(first, first + _REPLICATES_AT_ONCE)
             drawn = copies[garment_images, chunk]
             answered = drawn.cumsum(axis=0, dtype=np.int32)[ends]
             true = np.concatenate(
-                [np.zeros((1, drawn.shape[1]), np.int32), drawn[places].cumsum(axis=0, dtype=np.int32)]
+                [np.zeros((1, drawn.shape[1]), np.int32), drawn[positions].cumsum(axis=0, dtype=np.int32)]
             )
             hits = true[after] - true[before]
             total = true[-1]

@@ -50,11 +50,11 @@ def bootstrap_box_ap(predictions: Predictions, copies: np.ndarray) -> dict[str, 
         for i, label in enumerate(present):
             rows = by_class[bounds[label] : bounds[label + 1]]
             rows = rows[counted[rows]]
-            places = np.flatnonzero(hit[rows])
+            positions = np.flatnonzero(hit[rows])
             images = p.det_images[rows]
             for start in range(0, replicates, _REPLICATES_AT_ONCE):
                 chunk = slice(start, start + _REPLICATES_AT_ONCE)
-                values[i, t, chunk] = _average_precision(copies[images, chunk], places, counts[label][chunk])
+                values[i, t, chunk] = _average_precision(copies[images, chunk], positions, counts[label][chunk])
     present_in = ~np.isnan(values[:, 0])
     number = present_in.sum(axis=0)
     found = {"AP": slice(None), "AP50": slice(0, 1), "AP75": slice(5, 6)}
@@ -69,7 +69,7 @@ def _average_precision(copies: np.ndarray, hits: np.ndarray, num_gt: np.ndarray)
     """
     Args:
         copies: uint8 (D, b), of each detection's image.
-        hits: int64 (H,), places of those that found a garment.
+        hits: int64 (H,), positions of those that found a garment.
         num_gt: int64 (b,), garments of the class.
 
     Returns:
@@ -83,6 +83,6 @@ def _average_precision(copies: np.ndarray, hits: np.ndarray, num_gt: np.ndarray)
     precision = np.divide(right, answered, out=np.zeros(right.shape), where=answered > 0)
     envelope = np.maximum.accumulate(precision[::-1], axis=0)[::-1]
     for b in np.flatnonzero(num_gt):
-        places = np.searchsorted(right[:, b] / num_gt[b], _RECALLS, side="left")
-        result[b] = envelope[places[places < len(hits)], b].sum() / len(_RECALLS)
+        positions = np.searchsorted(right[:, b] / num_gt[b], _RECALLS, side="left")
+        result[b] = envelope[positions[positions < len(hits)], b].sum() / len(_RECALLS)
     return result

@@ -303,10 +303,10 @@ def fit_unsure_threshold(scores: np.ndarray, targets: np.ndarray, target_precisi
     worth = np.cumsum(right) - target_precision * np.arange(1, len(right) + 1)
     last = np.flatnonzero(np.append(best[1:] != best[:-1], True))  # of each score: equal ones are answered together
     # Sums of tenths are not exact: what differs by rounding alone is equal.
-    places = last[worth[last] >= max(worth[last].max(), 0.0) - 1e-9]
-    if not len(places):
+    positions = last[worth[last] >= max(worth[last].max(), 0.0) - 1e-9]
+    if not len(positions):
         return float((best[0] + 1) / 2)
-    return 0.0 if places[-1] == len(best) - 1 else _half_way(best, int(places[-1]))
+    return 0.0 if positions[-1] == len(best) - 1 else _half_way(best, int(positions[-1]))
 
 
 def fit_f1_threshold(scores: np.ndarray, targets: np.ndarray, f1: str) -> float:
@@ -333,10 +333,10 @@ def fit_f1_threshold(scores: np.ndarray, targets: np.ndarray, f1: str) -> float:
     return _half_way(answered, int(last[np.argmax(quality[last] >= quality[last].max() - 1e-12)]))
 
 
-def _half_way(falling: np.ndarray, place: int) -> float:
-    """Between the score at `place` and the next lower one, or 0."""
-    below = falling[place + 1] if place + 1 < len(falling) else 0.0
-    return float((falling[place] + below) / 2)
+def _half_way(falling: np.ndarray, position: int) -> float:
+    """Between the score at `position` and the next lower one, or 0."""
+    below = falling[position + 1] if position + 1 < len(falling) else 0.0
+    return float((falling[position] + below) / 2)
 
 
 def _running_macro_f1(labels: np.ndarray, right: np.ndarray, occurs: np.ndarray) -> np.ndarray:

@@ -65,9 +65,9 @@ def held_out_report(
 
 
 def _report(
-    before: Any, after: np.ndarray, targets: Any, calibrations: list[Calibration], places: list[Any]
+    before: Any, after: np.ndarray, targets: Any, calibrations: list[Calibration], positions: list[Any]
 ) -> dict[str, dict[str, float]]:
-    """`places`: for each calibration, the rows that it was applied to."""
+    """`positions`: for each calibration, the rows that it was applied to."""
     before, targets = np.nan_to_num(np.asarray(before)), np.asarray(targets)
     after = np.nan_to_num(after)
     report: dict[str, dict[str, float]] = {}
@@ -77,7 +77,7 @@ def _report(
     for group in schema.groups:
         columns, name = schema.slice(group.name), group.name
         least = np.zeros(len(before))
-        for calibration, rows in zip(calibrations, places, strict=True):
+        for calibration, rows in zip(calibrations, positions, strict=True):
             least[rows] = calibration.thresholds[name]
         y = targets[:, columns]
         known = (y != UNKNOWN).all(axis=1) if group.is_single else (y != UNKNOWN).any(axis=1)

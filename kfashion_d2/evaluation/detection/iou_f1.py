@@ -108,8 +108,8 @@ class _Reader:
 
     def __init__(self, images: Sequence[Mapping], category_ids: list[int], attribute_ids: list[int], iou_type: str):
         self.images = {image["id"]: image for image in images}
-        self.places = {image_id: place for place, image_id in enumerate(sorted(self.images))}
-        self.categories = {category_id: place for place, category_id in enumerate(category_ids)}
+        self.positions = {image_id: position for position, image_id in enumerate(sorted(self.images))}
+        self.categories = {category_id: position for position, category_id in enumerate(category_ids)}
         self.attribute_ids = attribute_ids
         self.masks_on = iou_type == "segm"
 
@@ -117,7 +117,7 @@ class _Reader:
         ids = [anno["id"] for anno in annotations]
         if len(set(ids)) != len(ids):
             raise ValueError("two ground-truth annotations have the same id")
-        kept = [a for a in annotations if a["image_id"] in self.places and a["category_id"] in self.categories]
+        kept = [a for a in annotations if a["image_id"] in self.positions and a["category_id"] in self.categories]
         try:
             areas = [anno["area"] for anno in kept]
         except KeyError:
@@ -129,7 +129,7 @@ class _Reader:
 
     def detections(self, results: Sequence[Mapping]) -> tuple[ObjectArrays, np.ndarray]:
         for result in results:
-            if result["image_id"] not in self.places:
+            if result["image_id"] not in self.positions:
                 raise ValueError(f"a result is of image {result['image_id']!r}, which is not in the ground truth")
         kept = [result for result in results if result["category_id"] in self.categories]
         has_boxes = bool(results) and bool(len(results[0].get("bbox", ())))
@@ -158,7 +158,7 @@ class _Reader:
         attributes, sound = pack_attributes([a.get("attribute_ids", ()) for a in kept], self.attribute_ids)
         sound &= np.array(["attribute_ids" in a for a in kept], dtype=bool)
         objects = ObjectArrays(
-            images=np.array([self.places[a["image_id"]] for a in kept], dtype=np.int64),
+            images=np.array([self.positions[a["image_id"]] for a in kept], dtype=np.int64),
             categories=np.array([self.categories[a["category_id"]] for a in kept], dtype=np.int64),
             boxes=boxes,
             areas=np.array(areas, dtype=np.float64),

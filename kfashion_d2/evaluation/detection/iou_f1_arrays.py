@@ -25,7 +25,7 @@ _F1_THRESHOLDS = np.append(np.linspace(0.5, 0.95, 10), -1.0)
 _RECALLS = np.linspace(0.0, 1.0, 101)
 _AREAS = {"": (0.0, 1e10), "s": (0.0, 32.0**2), "m": (32.0**2, 96.0**2), "l": (96.0**2, 1e10)}
 _MAX_DETS = (1, 10, 100)
-# Fashionpedia's outerwear, accessories and garment parts, by place of the category.
+# Fashionpedia's outerwear, accessories and garment parts, by position of the category.
 _SUPER_CATEGORIES = {"o": range(13), "a": range(13, 27), "p": range(27, 46)}
 _MAX_PAIRS = 1 << 20  # of the categories that are matched together
 _BLOCK = 1 << 18  # pairs whose boxes or attributes are compared at once
@@ -61,9 +61,9 @@ class IoUF1Tables:
         rows: dict[str, float] = {}
         if categories is None:
             categories = range(len(self.ap))
-            for letter, places in _SUPER_CATEGORIES.items():
+            for letter, positions in _SUPER_CATEGORIES.items():
                 if letter != "a" or not use_f1:
-                    kept = places if len(self.ap) > places[-1] else []
+                    kept = positions if len(self.ap) > positions[-1] else []
                     rows[f"AP{letter}"] = self._mean_of_cells(self.ap[:, 0], kept, use_iou, use_f1)
 
         def ap(area: int = 0, iou: float | None = None, f1: float | None = None) -> float:
@@ -99,8 +99,8 @@ class IoUF1Tables:
         ious = _chosen(_IOU_THRESHOLDS, use_iou, iou)
         f1s = _chosen(_F1_THRESHOLDS, use_f1, f1)
         parts = [
-            table[place][ious][:, f1s if use_f1 and self.with_attributes[place] else [-1]].ravel()
-            for place in categories
+            table[position][ious][:, f1s if use_f1 and self.with_attributes[position] else [-1]].ravel()
+            for position in categories
         ]
         return mean_or_minus_one(np.concatenate([np.zeros(0), *parts]))
 
@@ -243,8 +243,8 @@ class _Sorted:
         # The order of the precision-recall curve: by score, and where scores are equal by image and rank.
         categories, areas = dt.categories[self.dt_rows], dt.areas[self.dt_rows]
         self.by_score = np.lexsort((-present(dt.scores)[self.dt_rows], categories))
-        self.place = np.empty(len(self.by_score), dtype=np.int64)
-        self.place[self.by_score] = np.arange(len(self.by_score))
+        self.position = np.empty(len(self.by_score), dtype=np.int64)
+        self.position[self.by_score] = np.arange(len(self.by_score))
         self.category_starts = np.searchsorted(categories, np.arange(num_categories + 1))
         areas = areas[self.by_score]
         self.inside = (areas >= bounds[:, :1]) & (areas <= bounds[:, 1:])  # (A, D), in the order of the curve
@@ -299,22 +299,22 @@ class _Sorted:
         f1s: np.ndarray,
     ) -> None:
         """Put the average precision and recall of one area range and R pairs of thresholds into the tables."""
-        got = matches.places >= 0
+        got = matches.positions >= 0
         true = got & ~matches.ignored
         if unfindable.any():
-            true &= ~unfindable[gt_starts[matches.groups][:, None] + np.maximum(matches.places, 0)]
-        order = np.argsort(self.place[matches.dets])
-        place, rank = self.place[matches.dets][order], self.ranks[matches.dets][order]
+            true &= ~unfindable[gt_starts[matches.groups][:, None] + np.maximum(matches.positions, 0)]
+        order = np.argsort(self.position[matches.dets])
+        position, rank = self.position[matches.dets][order], self.ranks[matches.dets][order]
         true, ignored = true[order], matches.ignored[order]
-        bounds = np.searchsorted(place, self.category_starts)
+        bounds = np.searchsorted(position, self.category_starts)
         for category in np.flatnonzero(np.diff(bounds)).tolist():
             wanted = int(self.num_wanted[category, area])
             if not wanted:
                 continue
             rows = slice(bounds[category], bounds[category + 1])
             before = self.num_inside[area, self.category_starts[category]]
-            counted = self.num_inside[area, place[rows] + 1] - before
-            inside = self.inside[area, place[rows]]
+            counted = self.num_inside[area, position[rows] + 1] - before
+            inside = self.inside[area, position[rows]]
             step = max(1, _MAX_ENTRIES // (rows.stop - rows.start))
             for start in range(0, len(ious), step):
                 part = slice(start, start + step)

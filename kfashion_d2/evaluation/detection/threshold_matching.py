@@ -24,7 +24,7 @@ _CHUNK = 1 << 19  # entries of a state array: it stays in the cache
 
 
 class Pairs(NamedTuple):
-    """Sorted by group, within it by the detection's rank, within it by the ground truth's place."""
+    """Sorted by group, within it by the detection's rank, within it by the ground truth's position."""
 
     groups: np.ndarray  # int64 (P,), 0 to G - 1
     det_ranks: np.ndarray  # int64 (P,), by falling score within the group
@@ -41,7 +41,7 @@ class Matches(NamedTuple):
     """Detections that got something at one pair of thresholds or more, in one area range."""
 
     dets: np.ndarray  # int64 (M,)
-    places: np.ndarray  # int16 (M, R), within the group; -1 nothing
+    positions: np.ndarray  # int16 (M, R), within the group; -1 nothing
     groups: np.ndarray  # int64 (M,)
     ignored: np.ndarray  # bool (M, R), what it got is ignored
 
@@ -83,7 +83,7 @@ def match_pairs(
     det_group = pairs.groups[det_starts[:-1]]
     group_det_starts = np.searchsorted(det_group, np.arange(num_groups + 1))
     num_dets = np.diff(group_det_starts)
-    found: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []  # problem, run of the detection, places
+    found: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []  # problem, run of the detection, positions
     problems = problems[num_dets[group_of[problems]] > 0]
     widths = 1 << np.ceil(np.log2(np.maximum(sizes[group_of[problems]], 1))).astype(np.int64)
     for width in np.unique(widths):
@@ -98,20 +98,20 @@ def match_pairs(
             iou, f1 = _dense(runs, offsets, order, pairs, det_starts, int(width))
             slots = _match(iou, f1, offsets, ignored, again, iou_thresholds, f1_thresholds)
             hit = np.flatnonzero((slots >= 0).any(axis=1))
-            place = np.concatenate([np.arange(n) for n in np.diff(offsets)])[hit] if len(hit) else hit
-            back = np.concatenate([order, np.full((len(order), 1), -1)], axis=1)  # slot -1 -> place -1
-            places = np.take_along_axis(back[place], slots[hit].astype(np.int64), axis=1)
-            found.append((part[place], runs[hit], places.astype(np.int16)))
+            position = np.concatenate([np.arange(n) for n in np.diff(offsets)])[hit] if len(hit) else hit
+            back = np.concatenate([order, np.full((len(order), 1), -1)], axis=1)  # slot -1 -> position -1
+            positions = np.take_along_axis(back[position], slots[hit].astype(np.int64), axis=1)
+            found.append((part[position], runs[hit], positions.astype(np.int16)))
     if not found:
         none = np.zeros((0, len(iou_thresholds)), dtype=np.int16)
         for _ in gt_ignored:
             yield Matches(np.zeros(0, dtype=np.int64), none, np.zeros(0, dtype=np.int64), none.astype(bool))
         return
-    problem, run, places = (np.concatenate([f[i] for f in found]) for i in range(3))
+    problem, run, positions = (np.concatenate([f[i] for f in found]) for i in range(3))
     for area in range(len(gt_ignored)):
         groups = group_of[problem]
         mine = np.flatnonzero(problem_of[area][groups] == problem)
-        groups, area_places = groups[mine], places[mine]
+        groups, area_places = groups[mine], positions[mine]
         ignored = gt_ignored[area][gt_starts[groups][:, None] + np.maximum(area_places, 0)] & (area_places >= 0)
         yield Matches(pairs.dets[det_starts[run[mine]]], area_places, groups, ignored)
 
@@ -129,9 +129,9 @@ def _order(
     (n, width): that it is ignored where others are not, and that it may be taken again.
     """
     sizes = np.diff(gt_starts)[groups]
-    places = np.broadcast_to(np.arange(width), (len(groups), width))
-    real = places < sizes[:, None]
-    rows = np.where(real, gt_starts[groups][:, None] + places, 0)
+    positions = np.broadcast_to(np.arange(width), (len(groups), width))
+    real = positions < sizes[:, None]
+    rows = np.where(real, gt_starts[groups][:, None] + positions, 0)
     ignored = gt_ignored[areas[:, None], rows] & real & (areas >= 0)[:, None]
     order = np.argsort(np.where(real, ignored, 2), axis=1, kind="stable")
     at = np.arange(len(groups))[:, None]
@@ -154,7 +154,7 @@ def _dense(
     runs: np.ndarray, offsets: np.ndarray, order: np.ndarray, pairs: Pairs, det_starts: np.ndarray, width: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """float64 (rows, width), the IoU and the F1 with the ground truth in each slot; -2 where there is no pair."""
-    slot_of = np.empty_like(order)  # the order, inverted: place -> slot
+    slot_of = np.empty_like(order)  # the order, inverted: position -> slot
     np.put_along_axis(slot_of, np.where(order >= 0, order, np.arange(width)), np.arange(width)[None], axis=1)
     lengths = np.diff(det_starts)[runs]
     rows = np.repeat(np.arange(len(runs)), lengths)

@@ -60,7 +60,7 @@ class Predictions:
     Attributes:
         info: what the columns mean.
         image_ids: int64 (N,), the dataset's ids.
-        image_indices: int64 (N,), places in the dataset, ascending.
+        image_indices: int64 (N,), positions in the dataset, ascending.
         heights, widths: int32 (N,), pixels of the original image.
         styles, sub_styles: int16 (N,), the image's style and sub-style, -1 unknown.
         style_scores, sub_style_scores: float32 (N, S); None of a model that predicts none.
@@ -71,7 +71,7 @@ class Predictions:
         det_attributes: float16 (D, L), ``pred_attributes`` of the detections.
         det_masks: D times COCO's compressed RLE, an Arrow array of bytes; None of a model without masks.
         gt_offsets: int64 (N + 1,).
-        gt_places: int32 (G,), the garment's place in its image's annotations.
+        gt_places: int32 (G,), the garment's position in its image's annotations.
         gt_boxes: float64 (G, 4), XYXY.
         gt_areas: float64 (G,), of the polygon or the box; what COCO's small, medium and large go by.
         gt_classes: int16 (G,), -1 unknown.

@@ -221,7 +221,7 @@ def _differences(
     first: Run,
     run: Run,
     values: Mapping[str, Sequence[float]],
-    place: int,
+    position: int,
     replicates: int,
     seed: int,
     confidence: float,
@@ -247,7 +247,7 @@ def _differences(
         notes.append(f"{first.name} and {run.name} cannot be paired: {rows}")
     intervals = [r.document.get("intervals") or {} for r in (first, run)]
     found = {
-        name: independent_difference(of[0], intervals[0].get(name), of[place], intervals[1].get(name))
+        name: independent_difference(of[0], intervals[0].get(name), of[position], intervals[1].get(name))
         for name, of in values.items()
         if _is_measured(name)
     }

@@ -160,16 +160,16 @@ def place_cards(heights: Sequence[int], width: int, room: int, gap: int) -> tupl
     Returns:
         The cards' (x, y) top left corners; the width and the height that they and the gaps around them take.
     """
-    places: list[tuple[int, int]] = []
+    positions: list[tuple[int, int]] = []
     x = y = gap
     bottom = 0
     for height in heights:
         if y > gap and y + height + gap > room:
             x, y = x + width + gap, gap
-        places.append((x, y))
+        positions.append((x, y))
         y += height + gap
         bottom = max(bottom, y)
-    return places, (x + width + gap if places else 0), bottom
+    return positions, (x + width + gap if positions else 0), bottom
 
 
 def arrange_cards(
@@ -269,8 +269,8 @@ class _CardLayout:
             if line.mark:
                 draw_mark(draw, right, middle - style.mark / 2, style.mark, line.mark, MARKS[line.mark])
             for text in value:
-                place = (left + style.pad // 2 + self.key_width, top + style.step / 2)
-                draw.text(place, text, font=font, fill=MUTED_INK if line.muted else INK, anchor="lm")
+                position = (left + style.pad // 2 + self.key_width, top + style.step / 2)
+                draw.text(position, text, font=font, fill=MUTED_INK if line.muted else INK, anchor="lm")
                 top += style.step
 
 
@@ -296,10 +296,10 @@ def draw_panel(
     value_width = min(max([*texts, *titles, 9 * size]), 15 * size)
     width = round(3.5 * style.pad + key_width + value_width + style.mark)
     layouts = [_CardLayout(card, width, key_width, language, style) for card in cards]
-    places, total, bottom = arrange_cards([layout.height for layout in layouts], width, picture, style.pad)
+    positions, total, bottom = arrange_cards([layout.height for layout in layouts], width, picture, style.pad)
     panel = Image.new("RGB", (total or width, max(picture[1], bottom)), (255, 255, 255))
     draw = ImageDraw.Draw(panel)
-    for layout, (x, y) in zip(layouts, places, strict=True):
+    for layout, (x, y) in zip(layouts, positions, strict=True):
         layout.draw(draw, x, y)
     if not cards and empty:
         draw.text((style.pad, style.pad), empty, font=font, fill=MUTED_INK)

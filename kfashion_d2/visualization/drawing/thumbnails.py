@@ -61,8 +61,8 @@ def make_thumbnails(
     """
     wanted: dict[tuple[int, int], list[tuple[int, Key, int]]] = {}
     for key, garments in picked.items():
-        for place, (dataset, image, garment) in enumerate(garments):
-            wanted.setdefault((dataset, image), []).append((place, key, garment))
+        for position, (dataset, image, garment) in enumerate(garments):
+            wanted.setdefault((dataset, image), []).append((position, key, garment))
     found: dict[Key, dict[int, bytes]] = {key: {} for key in picked}
     for (dataset, number), garments in tqdm(sorted(wanted.items()), desc="thumbnails", unit=" images"):
         record = datasets[dataset][number]
@@ -72,9 +72,9 @@ def make_thumbnails(
             logger.warning("no thumbnail of %s: %s", record["file_name"], error)
             continue
         image = blur_faces(image) if blur else image
-        for place, key, garment in garments:
+        for position, key, garment in garments:
             buffer = io.BytesIO()
             crop = crop_garment(image, record["annotations"][garment]["bbox"])
             Image.fromarray(crop).save(buffer, "JPEG", quality=85)
-            found[key][place] = buffer.getvalue()
-    return {key: [files[place] for place in sorted(files)] for key, files in found.items()}
+            found[key][position] = buffer.getvalue()
+    return {key: [files[position] for position in sorted(files)] for key, files in found.items()}

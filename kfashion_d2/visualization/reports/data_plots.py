@@ -36,8 +36,8 @@ def bilingual(label: Label) -> str:
     return str(label) if label.korean == label.name or find_hangul_font() is None else f"{label}  {label.korean}"
 
 
-def _color(place: int) -> str:
-    return PART_COLORS[place % len(PART_COLORS)]
+def _color(position: int) -> str:
+    return PART_COLORS[position % len(PART_COLORS)]
 
 
 def _count(value: float, _: Any = None) -> str:
@@ -67,13 +67,13 @@ def _figure(width: float, height: float, columns: int = 1, rows: int = 1) -> tup
 
 def _bars(axis: Any, names: Sequence[str], values: Sequence[float], colors: Any) -> None:
     """Horizontal, from top to bottom, each with its number and its share."""
-    places = np.arange(len(names))
-    axis.barh(places, values, color=colors, height=0.72)
+    positions = np.arange(len(names))
+    axis.barh(positions, values, color=colors, height=0.72)
     total = sum(values) or 1
-    for place, value in zip(places, values, strict=True):
+    for position, value in zip(positions, values, strict=True):
         text = f"{value:,} ({value / total:.1%})"
-        axis.annotate(text, (value, place), (4, 0), textcoords="offset points", va="center", fontsize=8)
-    axis.set_yticks(places, names, fontsize=9)
+        axis.annotate(text, (value, position), (4, 0), textcoords="offset points", va="center", fontsize=8)
+    axis.set_yticks(positions, names, fontsize=9)
     axis.set_ylim(len(names) - 0.4, -0.6)
     axis.set_xlim(0, 1.28 * max(values, default=1) or 1)
     axis.xaxis.set_major_formatter(FuncFormatter(_count))
@@ -115,18 +115,18 @@ def _plot_states(total: Mapping[str, Any], schema: AttributeSchema) -> Figure:
     groups = [(CATEGORY_GROUP, Label(CATEGORY_GROUP, schema.keys["category"]))]
     groups += [(group.name, Label(group.text("en"), group.korean)) for group in schema.groups]
     figure, axes = _figure(12, 1.3 + BAR * len(groups), len(parts))
-    places = np.arange(len(groups))
+    positions = np.arange(len(groups))
     for axis, part in zip(axes, parts, strict=True):
         start = np.zeros(len(groups))
         states = [total["groups"][name]["states"][part] for name, _ in groups]
         sums = np.array([max(sum(state.values()), 1) for state in states])
         for state, color in STATES.items():
             share = 100 * np.array([own[state] for own in states]) / sums
-            axis.barh(places, share, left=start, color=color, height=0.75, label=state.replace("_", " "))
+            axis.barh(positions, share, left=start, color=color, height=0.75, label=state.replace("_", " "))
             start += share
         garments = total["parts"][part]["garments"]
         axis.set(title=f"{bilingual(part)}: {garments:,}", xlim=(0, 100), xlabel="% of garments")
-        axis.set_yticks(places, [bilingual(label) for _, label in groups] if axis is axes[0] else [""] * len(groups))
+        axis.set_yticks(positions, [bilingual(label) for _, label in groups] if axis is axes[0] else [""] * len(groups))
         axis.set_ylim(len(groups) - 0.4, -0.6)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
     return figure

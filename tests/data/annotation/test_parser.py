@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fuzzing.checks import check_annotation
-from fuzzing.choices import nested, places
+from fuzzing.choices import nested, positions
 from kfashion_d2.data import parse_annotation
 from kfashion_d2.data.annotation.geometry import resolve_geometry
 from kfashion_d2.schema import kfashion_schema
@@ -270,7 +270,7 @@ def test_any_json_value_is_accounted_for(obj):
 def test_a_mutated_annotation_is_accounted_for(data):
     obj = annotation(part=data.draw(st.sampled_from(["상의", "하의", "원피스", "아우터"])))
     for _ in range(data.draw(st.integers(1, 4))):
-        path = data.draw(st.sampled_from([p for p in places(obj) if p]))
+        path = data.draw(st.sampled_from([p for p in positions(obj) if p]))
         target = obj
         for key in path[:-1]:
             target = target[key]

@@ -83,7 +83,7 @@ def test_what_stays_and_what_is_said_equal_a_slow_way(tmp_path, monkeypatch, see
     dropped = sum("duplicate" in reason for _, reason in reasons)
     assert dropped == sum(split["annotations_dropped"] for split in summary["splits"].values()) == 36 - len(kept)
     assert {line["action"] for line in lines if "duplicate" in line["reason"]} == {"dropped"}
-    # With each goes its one garment, at its own place.
+    # With each goes its one garment, at its own position.
     assert sum(line["reason"] == "annotation dropped" for line in lines) == dropped
 
 

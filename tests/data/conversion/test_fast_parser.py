@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fuzzing.checks import check_batch, row_of
-from fuzzing.choices import places
+from fuzzing.choices import positions
 from kfashion_d2.data import parse_annotation
 from kfashion_d2.data.annotation.parser import read_annotation
 from kfashion_d2.data.conversion.fast_parser import BatchParser
@@ -123,7 +123,7 @@ VALUES = st.one_of(
 def test_any_mutation_is_parsed_equally_or_left_alone(data):
     obj = copy.deepcopy(CLEAN[data.draw(st.integers(0, len(CLEAN) - 1))])
     for _ in range(data.draw(st.integers(1, 3))):
-        path = data.draw(st.sampled_from(list(places(obj))[1:]))
+        path = data.draw(st.sampled_from(list(positions(obj))[1:]))
         parent = obj
         for key in path[:-1]:
             parent = parent[key]
@@ -136,7 +136,7 @@ def test_any_mutation_is_parsed_equally_or_left_alone(data):
             parent.append(copy.deepcopy(parent[path[-1]]))
         else:
             parent[f"{path[-1]} "] = parent[path[-1]]
-        if len(list(places(obj))) == 1:
+        if len(list(positions(obj))) == 1:
             break
     check([CLEAN[0], orjson.loads(orjson.dumps(obj)), CLEAN[1]])
 

@@ -81,10 +81,10 @@ def test_finished_shards_are_kept_unless_their_files_changed(data, tmp_path, mon
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-@pytest.mark.parametrize("place", ["shard", "summary"])
-def test_a_full_disk_is_one_error_and_no_half_split(data, tmp_path, monkeypatch, place, workers):
+@pytest.mark.parametrize("position", ["shard", "summary"])
+def test_a_full_disk_is_one_error_and_no_half_split(data, tmp_path, monkeypatch, position, workers):
     def fail(path, content):
-        if place == "shard" or path.name == "summary.json":
+        if position == "shard" or path.name == "summary.json":
             raise OSError(28, "No space left on device", str(path))
         return write_file(path, content)
 
@@ -93,7 +93,7 @@ def test_a_full_disk_is_one_error_and_no_half_split(data, tmp_path, monkeypatch,
     monkeypatch.setattr(convert, "write_file", fail)
     with pytest.raises(OSError, match="No space left on device"):
         convert_dataset(data, tmp_path / "out", workers=workers)
-    if place == "shard":
+    if position == "shard":
         assert not [path for path in (tmp_path / "out").iterdir() if not path.name.startswith(".")]
 
 

@@ -21,9 +21,9 @@ from kfashion_d2.data.sources import zip_index
 from kfashion_d2.data.sources.zip_index import entry_fault, read_zip_index
 from kfashion_d2.data.store.zip_handler import register_zip_handler
 from kfashion_d2.data.store.zip_reader import (
+    EntryLocation,
     ZipChangedError,
     ZipEntryError,
-    ZipPlace,
     parse_zip_uri,
     read_at,
     read_entry,
@@ -54,11 +54,11 @@ def without_utf8_flag(path):
         while at >= 0:
             data[at : at + len(old)] = new
             at = data.find(old)
-    for signature, place in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+    for signature, location in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
         at = data.find(signature)
         while at >= 0:
-            (flags,) = struct.unpack_from("<H", data, at + place)
-            struct.pack_into("<H", data, at + place, flags & ~(1 << 11))
+            (flags,) = struct.unpack_from("<H", data, at + location)
+            struct.pack_into("<H", data, at + location, flags & ~(1 << 11))
             at = data.find(signature, at + 4)
     path.write_bytes(data)
 
@@ -204,15 +204,17 @@ def picture(tmp_path):
     path = write_zip(tmp_path / "원천데이터_1.zip", {"모던/1.png": image.read_bytes()})
     (entry,) = read_zip_index(path)
     stat = path.stat()
-    place = ZipPlace(entry.offset, entry.compressed_size, entry.size, entry.method, stat.st_size, stat.st_mtime_ns)
-    return path, zip_uri(str(path), entry.name, place), image.read_bytes()
+    location = EntryLocation(
+        entry.offset, entry.compressed_size, entry.size, entry.method, stat.st_size, stat.st_mtime_ns
+    )
+    return path, zip_uri(str(path), entry.name, location), image.read_bytes()
 
 
 def test_uri(picture):
     path, uri, data = picture
-    found_path, name, place = parse_zip_uri(uri)
+    found_path, name, location = parse_zip_uri(uri)
     assert (found_path, name) == (str(path), "모던/1.png")
-    assert zip_uri(found_path, name, place) == uri
+    assert zip_uri(found_path, name, location) == uri
     assert os.path.basename(uri) == "1.png"
     assert read_zip_uri(uri) == data
     for wrong in ("1.png", "kfashion-zip://1-2-3/a.zip!/1.png", uri.replace("!/", "/"), "kfashion-zip://"):
@@ -236,17 +238,17 @@ def test_detectron2_reads_it(picture, tmp_path, monkeypatch):
 
 def test_an_archive_that_changed_is_refused(picture):
     path, uri, _ = picture
-    _, _, place = parse_zip_uri(uri)
-    os.utime(path, ns=(0, place.zip_mtime_ns + 1))
+    _, _, location = parse_zip_uri(uri)
+    os.utime(path, ns=(0, location.zip_mtime_ns + 1))
     with pytest.raises(
         ZipChangedError, match=r"원천데이터_1\.zip changed since the conversion.*Convert the data again"
     ):
-        read_entry(str(path), place)
-    os.utime(path, ns=(0, place.zip_mtime_ns))
+        read_entry(str(path), location)
+    os.utime(path, ns=(0, location.zip_mtime_ns))
     with open(path, "ab") as file:
         file.write(b"more")
     with pytest.raises(ZipChangedError):
-        read_entry(str(path), place)
+        read_entry(str(path), location)
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
@@ -279,7 +281,9 @@ def test_a_file_that_took_the_archives_name_is_read(picture):
     other = write_zip(path.with_name("new.zip"), {"모던/1.png": data, "모던/2.png": b"more"})
     (entry, _), stat = read_zip_index(other), other.stat()
     os.replace(other, path)
-    place = ZipPlace(entry.offset, entry.compressed_size, entry.size, entry.method, stat.st_size, stat.st_mtime_ns)
-    assert read_zip_uri(zip_uri(str(path), entry.name, place)) == data
+    location = EntryLocation(
+        entry.offset, entry.compressed_size, entry.size, entry.method, stat.st_size, stat.st_mtime_ns
+    )
+    assert read_zip_uri(zip_uri(str(path), entry.name, location)) == data
     with pytest.raises(ZipChangedError):
         read_zip_uri(uri)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from kfashion_d2.data import KFashionDataset, convert_dataset
-from kfashion_d2.data.splits.grouping import KINDS, Links, connected_groups, find_links, near_pairs
+from kfashion_d2.data.splits.grouping import KINDS, ImagePairs, connected_groups, find_image_pairs, near_pairs
 from tests.data.conversion.test_convert import with_id, write
 
 
@@ -48,9 +48,9 @@ def splits(tmp_path):
 
 def pairs(datasets, **options):
     ids = np.concatenate([dataset.image_ids for dataset in datasets])
-    links = find_links(datasets, **options)
-    assert (links.first < links.second).all()
-    found = zip(ids[links.first].tolist(), ids[links.second].tolist(), links.kind.tolist(), strict=True)
+    pairs = find_image_pairs(datasets, **options)
+    assert (pairs.first < pairs.second).all()
+    found = zip(ids[pairs.first].tolist(), ids[pairs.second].tolist(), pairs.kind.tolist(), strict=True)
     return sorted((a, b, KINDS[kind]) for a, b, kind in found)
 
 
@@ -83,9 +83,9 @@ def test_a_missing_image_has_no_content(splits, caplog):
     st.integers(0, 5),
 )
 def test_near_pairs_are_all_pairs_within_the_distance(hashes, changes, distance):
-    for place, bits in changes:
+    for position, bits in changes:
         if hashes:
-            hashes = [*hashes, hashes[place % len(hashes)] ^ sum(1 << bit for bit in bits)]
+            hashes = [*hashes, hashes[position % len(hashes)] ^ sum(1 << bit for bit in bits)]
     hashes = sorted(set(hashes))
     expected = [
         (i, j) for i, j in combinations(range(len(hashes)), 2) if (hashes[i] ^ hashes[j]).bit_count() <= distance
@@ -95,7 +95,7 @@ def test_near_pairs_are_all_pairs_within_the_distance(hashes, changes, distance)
 
 
 def test_groups_join_through_others():
-    links = Links(np.array([0, 3, 1]), np.array([3, 4, 2]), np.zeros(3, np.int8))
-    groups = connected_groups(links, 6)
+    pairs = ImagePairs(np.array([0, 3, 1]), np.array([3, 4, 2]), np.zeros(3, np.int8))
+    groups = connected_groups(pairs, 6)
     assert len(set(groups.tolist())) == 3
     assert groups[0] == groups[3] == groups[4] and groups[1] == groups[2] and groups[5] not in groups[:5]

@@ -42,7 +42,7 @@ def evaluated(evaluation, max_dets):
 
 def as_arrays(gt, dt, iou_type):
     """Of category ids 0 to 5; masks of different polygons, areas of the masks."""
-    places = {image["id"]: place for place, image in enumerate(gt["images"])}
+    positions = {image["id"]: position for position, image in enumerate(gt["images"])}
     sides = []
     for annotations in (gt["annotations"], dt):
         masks = None
@@ -50,7 +50,7 @@ def as_arrays(gt, dt, iou_type):
             masks = Masks.of(to_rle(a["segmentation"], 400, 300) for a in annotations)
         boxes = np.array([a["bbox"] for a in annotations])
         side = ObjectArrays(
-            images=np.array([places[a["image_id"]] for a in annotations]),
+            images=np.array([positions[a["image_id"]] for a in annotations]),
             categories=np.array([a["category_id"] for a in annotations]),
             boxes=boxes,
             areas=boxes[:, 2] * boxes[:, 3] if masks is None else masks.areas(),

@@ -114,8 +114,8 @@ def test_wrapping_by_hand(width, lines):
     assert wrap_pieces(["knit 0.81,", "lace 0.50"], width, len) == lines
 
 
-def check_layout(heights, width, gap, places, total_width, total_height):
-    boxes = [(x, y, x + width, y + height) for (x, y), height in zip(places, heights, strict=True)]
+def check_layout(heights, width, gap, positions, total_width, total_height):
+    boxes = [(x, y, x + width, y + height) for (x, y), height in zip(positions, heights, strict=True)]
     for i, a in enumerate(boxes):
         assert a[0] >= gap and a[1] >= gap
         assert a[2] + gap <= total_width and a[3] + gap <= total_height
@@ -130,8 +130,8 @@ HEIGHTS = st.lists(st.integers(1, 400), max_size=12)
 @settings(deadline=None)
 @given(heights=HEIGHTS, width=st.integers(1, 300), room=st.integers(1, 900), gap=st.integers(0, 20))
 def test_cards_never_overlap(heights, width, room, gap):
-    places, total_width, total_height = place_cards(heights, width, room, gap)
-    check_layout(heights, width, gap, places, total_width, total_height)
+    positions, total_width, total_height = place_cards(heights, width, room, gap)
+    check_layout(heights, width, gap, positions, total_width, total_height)
     # Only a card that is too high by itself passes the room.
     assert total_height <= max([room, *(height + 2 * gap for height in heights)]) or not heights
 
@@ -144,15 +144,15 @@ def test_arranged_cards_never_overlap_and_fill_a_page_at_least_as_well(heights, 
     def size_on_page(total_width, total_height):
         return max(picture[0] + total_width, 1.6 * max(height, total_height))
 
-    places, *total = arrange_cards(heights, width, picture, gap)
-    check_layout(heights, width, gap, places, *total)
+    positions, *total = arrange_cards(heights, width, picture, gap)
+    check_layout(heights, width, gap, positions, *total)
     for room in (1, height, 10**6):  # one card a column, the picture's height, one column
         assert size_on_page(*total) <= size_on_page(*place_cards(heights, width, room, gap)[1:])
 
 
 def test_place_cards_by_hand():
-    places, width, height = place_cards([100, 80, 300, 20], width=50, room=200, gap=5)
-    assert places == [(5, 5), (5, 110), (60, 5), (115, 5)]
+    positions, width, height = place_cards([100, 80, 300, 20], width=50, room=200, gap=5)
+    assert positions == [(5, 5), (5, 110), (60, 5), (115, 5)]
     assert (width, height) == (170, 310)
     # The gap below a card counts: 5 + 100 + 5 + 85 is 195, with it 200.
     assert place_cards([100, 85], width=50, room=200, gap=5)[0] == [(5, 5), (5, 110)]
@@ -160,8 +160,8 @@ def test_place_cards_by_hand():
 
 
 def test_cards_a_little_too_high_stay_below_one_another():
-    places, width, height = arrange_cards([260, 290], width=300, picture=(480, 544), gap=7)
-    assert places == [(7, 7), (7, 274)]
+    positions, width, height = arrange_cards([260, 290], width=300, picture=(480, 544), gap=7)
+    assert positions == [(7, 7), (7, 274)]
     assert (width, height) == (314, 571)
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from kfashion_d2.config import get_config_file
 from kfashion_d2.data import KFashionDataset, read_image_bytes
 from kfashion_d2.data.sources.zip_index import read_zip_index
-from kfashion_d2.data.store.zip_reader import ZipPlace, zip_uri
+from kfashion_d2.data.store.zip_reader import EntryLocation, zip_uri
 from kfashion_d2.schema import kfashion_schema
 from kfashion_d2.visualization import draw_dataset
 
@@ -143,7 +143,7 @@ def test_draws_images_inside_an_archive(tmp_path):
         file.writestr("스트리트/7.png", content.getvalue())
     (entry,) = read_zip_index(archive)
     stat = archive.stat()
-    uri = zip_uri(str(archive), entry.name, ZipPlace(*entry[1:5], stat.st_size, stat.st_mtime_ns))
+    uri = zip_uri(str(archive), entry.name, EntryLocation(*entry[1:5], stat.st_size, stat.st_mtime_ns))
     record = {"file_name": uri, "height": 640, "width": 640, "annotations": []}
     names = SCHEMA.thing_classes("category")
     files = draw_dataset([record], tmp_path / "out", schema=SCHEMA, class_names=names, read_bytes=read_image_bytes)

@@ -34,14 +34,14 @@ def test_a_file_that_is_no_font_covers_nothing(tmp_path):
 
 
 def test_order_of_the_search(fresh_fonts, tmp_path):
-    def place(stem, text="가뷁힣"):
+    def position(stem, text="가뷁힣"):
         (tmp_path / stem).mkdir()
         return build_font(tmp_path / stem / f"{stem}.ttf", text)
 
-    explicit, packaged = place("Mine"), place("Packaged")
-    any_other, known, preferred = place("AAA"), place("Malgun"), place("NanumGothic")
-    incomplete = place("NotoSansKR-Regular", "가")
-    latin = place("AALatin", "abc")
+    explicit, packaged = position("Mine"), position("Packaged")
+    any_other, known, preferred = position("AAA"), position("Malgun"), position("NanumGothic")
+    incomplete = position("NotoSansKR-Regular", "가")
+    latin = position("AALatin", "abc")
     fresh_fonts.setattr(fonts, "_packaged_font", lambda: packaged)
 
     def found(*system, env=""):
