@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from kfashion_d2.data.annotation.labels import find_value
 from kfashion_d2.data.annotation.parser import parse_annotation, read_annotation
-from kfashion_d2.data.conversion.fast_parser import BatchParser
+from kfashion_d2.data.conversion.fast_parser import FastParser
 from kfashion_d2.data.sources.zip_index import ZipIndexError, entry_fault, read_zip_index
 from kfashion_d2.data.statistics.problem_counts import count_problems
 from kfashion_d2.data.store.dataset import KFashionDataset
@@ -76,7 +76,7 @@ def _check_garment(anno: dict[str, Any], image: dict[str, Any], schema: Attribut
     schema.encode(anno["attributes"], anno["part"])  # refuses what the contract does not allow
 
 
-def check_batch(objs: Sequence[Any], parser: BatchParser, schema: AttributeSchema) -> list[int]:
+def check_batch(objs: Sequence[Any], parser: FastParser, schema: AttributeSchema) -> list[int]:
     """The rows that the fast way takes equal the slow way's, which has nothing to say of them. Returns those rows."""
     rows, table = parser.parse(objs)
     expected = []

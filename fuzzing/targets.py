@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from kfashion_d2.data.conversion.convert import convert_dataset
-from kfashion_d2.data.conversion.fast_parser import BatchParser
+from kfashion_d2.data.conversion.fast_parser import FastParser
 from kfashion_d2.data.formats.coco import export_coco
 from kfashion_d2.data.formats.coco_import import import_coco
 from kfashion_d2.data.store.dataset import KFashionDataset
@@ -30,8 +30,8 @@ STYLES = ("모던", "기타")
 
 
 @cache
-def _parser() -> BatchParser:
-    return BatchParser(kfashion_schema())
+def _parser() -> FastParser:
+    return FastParser(kfashion_schema())
 
 
 @cache

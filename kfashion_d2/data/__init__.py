@@ -1,4 +1,6 @@
-"""From K-Fashion files to registered datasets. Names load on first use, each with its own ring's packages."""
+"""
+This package turns K-Fashion files into registered datasets. Names load on first use, each with its own ring's packages.
+"""
 
 from ..utils.lazy import lazy_exports
 

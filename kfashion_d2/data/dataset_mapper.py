@@ -1,4 +1,6 @@
-"""From a dataset dict with attributes to what the model takes: Detectron2's mapper with label rows."""
+"""
+This module maps a dataset dict with attributes to what the model takes: it is Detectron2's mapper with label rows.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,7 @@ CUT_TOLERANCE = 1.0  # pixels of the network's input
 
 
 class BrokenImageError(ValueError):
-    """An image that cannot be read, or is not of the size that its annotation says."""
+    """An image cannot be read, or is not of the size that its annotation says."""
 
 
 class AttributeDatasetMapper(DatasetMapper):
@@ -46,6 +48,8 @@ class AttributeDatasetMapper(DatasetMapper):
     @configurable
     def __init__(self, is_train: bool, *, schema: AttributeSchema, length_groups: Sequence[str] = (), **kwargs):
         """
+        Keep what Detectron2's mapper needs, and the groups of the label rows.
+
         Args:
             is_train: whether annotations are wanted.
             schema: the groups of the label rows.
@@ -87,7 +91,10 @@ class AttributeDatasetMapper(DatasetMapper):
             ) from error
 
     def _is_broken(self, dataset_dict: dict, error: Exception) -> bool:
-        """Whether the image is at fault. Decoders fail with many kinds of errors; those it has when read alone."""
+        """
+        Say whether the image is at fault. Decoders fail with many kinds of errors; those it has when read alone are its
+        own.
+        """
         if isinstance(error, (OSError, SyntaxError, Image.DecompressionBombError, utils.SizeMismatchError)):
             return True
         if isinstance(error, (MemoryError, ZipChangedError)):
@@ -122,7 +129,7 @@ class AttributeDatasetMapper(DatasetMapper):
 
     @staticmethod
     def _is_cut(anno: dict, transforms, image_shape: tuple[int, int]) -> bool:
-        """Whether the transforms put a part of the garment's box outside the picture."""
+        """Say whether the transforms put a part of the garment's box outside the picture."""
         box = BoxMode.convert(anno["bbox"], anno["bbox_mode"], BoxMode.XYXY_ABS)
         x0, y0, x1, y1 = transforms.apply_box(np.array([box]))[0]
         height, width = image_shape
@@ -131,8 +138,8 @@ class AttributeDatasetMapper(DatasetMapper):
 
 class SkipBrokenImages(Dataset):
     """
-    A mapped dataset for training: in place of a broken image it gives another one, whose dict then names those that
-    were broken, as `broken_images` (list[str]): counts of a data loader's worker would stay in the worker.
+    This dataset maps images for training, and in place of a broken image gives another one, whose dict then names those
+    that were broken, as `broken_images` (list[str]): counts of a data loader's worker would stay in the worker.
 
     (A mapper that returns None, Detectron2's own way, crashes some of its versions on Python 3.11 and newer.)
     """
@@ -141,6 +148,8 @@ class SkipBrokenImages(Dataset):
 
     def __init__(self, dataset: Dataset, mapper: Callable[[dict], dict]):
         """
+        Wrap a dataset with its mapper.
+
         Args:
             dataset: of dataset dicts, with a length.
             mapper: raises BrokenImageError for an image that cannot be used.
@@ -154,6 +163,8 @@ class SkipBrokenImages(Dataset):
 
     def __getitem__(self, index: int) -> dict:
         """
+        Return the mapped dict of an image, or of another one where it is broken.
+
         Raises:
             BrokenImageError: image after image is broken, as when the image root is wrong.
         """

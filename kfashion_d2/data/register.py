@@ -1,4 +1,4 @@
-"""Register a converted split with Detectron2's catalogs."""
+"""This module registers a converted split with Detectron2's catalogs."""
 
 from __future__ import annotations
 
@@ -69,9 +69,9 @@ def register_kfashion(
 
 def coco_json_file(name: str) -> str:
     """
-    The COCO file of a registered split, written when it is not there yet; also sets the metadata's `json_file`, where
-    Detectron2's COCOEvaluator looks. It lies in the split's folder, or, when that is read-only, in the system's
-    temporary one; its name holds the class mode and the store's hash.
+    Return the COCO file of a registered split, which is written when it is not there yet; also set the metadata's
+    `json_file`, where Detectron2's COCOEvaluator looks. It lies in the split's folder, or, when that is read-only, in
+    the system's temporary one; its name holds the class mode and the store's hash.
     """
     metadata = MetadataCatalog.get(name)
     if metadata.get("json_file"):

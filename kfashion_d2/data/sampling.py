@@ -1,4 +1,4 @@
-"""Sampling of images with rare labels more often: repeat factors over categories, attributes and styles."""
+"""This module samples images with rare labels more often: by repeat factors over categories, attributes and styles."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ __all__ = ["AttributeRepeatFactorSampler", "repeat_factors"]
 
 def repeat_factors(images: np.ndarray, labels: np.ndarray, num_images: int, threshold: float) -> Tensor:
     """
-    LVIS's repeat factors (arXiv 1908.03195, appendix B.2) over any labels: max(1, sqrt(threshold / f)) of the rarest
-    label in the image, where f is the share of images that have it. An image without labels has 1.
+    Compute LVIS's repeat factors (arXiv 1908.03195, appendix B.2) over any labels: max(1, sqrt(threshold / f)) of the
+    rarest label in the image, where f is the share of images that have it. An image without labels has 1.
 
     Args:
         images, labels: int64 (M,) each: which image has which label; see :func:`image_labels`.
@@ -32,8 +32,8 @@ def repeat_factors(images: np.ndarray, labels: np.ndarray, num_images: int, thre
 
 class AttributeRepeatFactorSampler(RepeatFactorTrainingSampler):
     """
-    Detectron2's sampler (endless, shuffled, each process its share), with epochs drawn up in torch instead of a Python
-    loop, so that a million images cost milliseconds.
+    This is Detectron2's sampler (endless, shuffled, each process its share), with epochs drawn up in torch instead of a
+    Python loop, so that a million images cost milliseconds.
     """
 
     def _get_epoch_indices(self, generator: torch.Generator) -> Tensor:

@@ -1,5 +1,5 @@
 """
-A converted split for plain PyTorch: a DataLoader, without Detectron2.
+This module opens a converted split for plain PyTorch: a DataLoader, without Detectron2.
 
 Shapes: B images a batch, N garments of an image, K labels of a group.
 """
@@ -25,14 +25,14 @@ from ..schema import UNKNOWN, AttributeSchema
 from .store.dataset import KFashionDataset
 from .store.zip_reader import ZipChangedError, read_image_bytes
 
-__all__ = ["PlainDataset", "collate", "load_data"]
+__all__ = ["TorchDataset", "collate", "load_data"]
 
 logger = logging.getLogger(__name__)
 
 MAX_TRIES = 20  # broken images in a row, before we blame the image root
 
 
-class PlainDataset(Dataset):
+class TorchDataset(Dataset):
     """
     A split as pairs of image and target, for a model that knows nothing of Detectron2.
 
@@ -135,9 +135,11 @@ def _attributes(annos: Sequence[dict[str, Any]], schema: AttributeSchema) -> dic
 
 def collate(batch: Sequence[tuple[Tensor, dict[str, Any]]]) -> tuple[Tensor, list[dict[str, Any]], list[int]]:
     """
+    Put the items of :class:`TorchDataset` into one batch.
+
     Returns:
         images: float32 (B, 3, H, W); smaller ones are padded with 0 at the right and the bottom, so boxes stay.
-        targets: B dicts, see :class:`PlainDataset`.
+        targets: B dicts, see :class:`TorchDataset`.
         ids: B image ids.
     """
     height, width = (max(image.shape[axis] for image, _ in batch) for axis in (1, 2))
@@ -157,8 +159,8 @@ def load_data(
     transforms: Callable | None = None,
 ) -> DataLoader:
     """
-    Batches of (images, targets, ids), as :func:`collate` says, in the spirit of the loader of K-COORD's K-Fashion code
-    (https://github.com/K-COORD/K-Fashion), whose arguments it takes.
+    Make batches of (images, targets, ids), as :func:`collate` says, in the spirit of the loader of K-COORD's K-Fashion
+    code (https://github.com/K-COORD/K-Fashion), whose arguments it takes.
 
     Args:
         train: the split `train`, shuffled, and flipped left to right half the time (boxes too); else `val`, in order.
@@ -169,7 +171,7 @@ def load_data(
             "category" (21; such garments are left out) or "part" (4; the category becomes one more attribute).
         image_root: where the images are, if they moved since conversion.
         schema: the vocabulary it was converted with, if not K-Fashion's.
-        transforms: in place of the flip; see :class:`PlainDataset`.
+        transforms: in place of the flip; see :class:`TorchDataset`.
 
     Raises:
         FileNotFoundError, ValueError: as :class:`KFashionDataset` says.
@@ -179,7 +181,7 @@ def load_data(
     if transforms is None and train:
         transforms = v2.RandomHorizontalFlip(0.5)
     return DataLoader(
-        PlainDataset(dataset, train, transforms),
+        TorchDataset(dataset, train, transforms),
         batch_size=batch_size,
         shuffle=train,
         num_workers=num_workers,

@@ -1,5 +1,6 @@
 """
-Training batches that follow from the seed and the iteration alone, so that a resumed run goes on as if never stopped.
+This module makes training batches that follow from the seed and the iteration alone, so that a resumed run goes on as
+if never stopped.
 
 Detectron2 groups images by shape after they are loaded, and draws augmentations from generators that live as long as
 their process: neither can be taken up again. Here an image's position in the sampler's stream decides both its batch
@@ -23,6 +24,8 @@ __all__ = ["Draw", "SeededDataset", "TrainingBatches", "seed_everything", "seede
 
 class Draw(NamedTuple):
     """
+    A draw is an image that the sampler chose, and when.
+
     Attributes:
         position: position in the stream that all processes share.
         index: of the image in the dataset.
@@ -34,7 +37,8 @@ class Draw(NamedTuple):
 
 class TrainingBatches(Sampler):
     """
-    Endless batches of :class:`Draw` from a sampler's endless indices, for a DataLoader's ``batch_sampler``.
+    This batch sampler gives endless batches of :class:`Draw` from a sampler's endless indices, for a DataLoader's
+    ``batch_sampler``.
 
     Attributes:
         first (int): the batch to begin with. Set it before the loader is iterated.
@@ -50,6 +54,8 @@ class TrainingBatches(Sampler):
         world_size: int = 1,
     ):
         """
+        Keep a sampler, and how its images go into batches.
+
         Args:
             sampler: of this process's images; each iteration over it gives the same stream.
             batch_size: images of this process.
@@ -93,7 +99,7 @@ def seed_everything(*key: int, cuda: bool = True) -> None:
 
 @contextmanager
 def seeded(*key: int) -> Iterator[None]:
-    """:func:`seed_everything` on the CPU, and the generators as they were afterwards."""
+    """Call :func:`seed_everything` on the CPU, and restore the generators as they were afterwards."""
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()
     seed_everything(*key, cuda=False)
     try:
@@ -105,7 +111,7 @@ def seeded(*key: int) -> Iterator[None]:
 
 
 class SeededDataset(Dataset):
-    """A dataset whose items are read by :class:`Draw`, each with generators seeded by its position."""
+    """This dataset reads items by :class:`Draw`, each with generators seeded by its position."""
 
     def __init__(self, dataset: Dataset, seed: int):
         self.dataset = dataset

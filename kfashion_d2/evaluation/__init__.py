@@ -1,4 +1,7 @@
-"""Metrics of attributes, boxes and styles, and the Detectron2 evaluator around them. Names load on first use."""
+"""
+This package measures attributes, boxes and styles, and has the Detectron2 evaluator around them. Names load on first
+use.
+"""
 
 from ..utils.lazy import lazy_exports
 

@@ -1,4 +1,7 @@
-"""From predictions to metrics, in every setting. Shapes as in predictions.py."""
+"""
+This module turns predictions into metrics, in every setting; it is the only one that does. Shapes as in
+predictions/core.py.
+"""
 
 from __future__ import annotations
 
@@ -29,6 +32,8 @@ ATTRIBUTE_TASKS = {
 @dataclass(frozen=True)
 class Evaluation:
     """
+    An evaluation has all metrics of predictions, and what they were made from.
+
     Attributes:
         metrics: task -> name -> value; percentages but the counts, NaN where there is nothing to measure.
         tables: task -> its labels one by one, for the tasks of ATTRIBUTE_TASKS that were evaluated.
@@ -45,7 +50,7 @@ class Evaluation:
 def match_predictions(
     predictions: Predictions, iou_threshold: float = 0.5, *, class_agnostic: bool = False
 ) -> np.ndarray:
-    """int64 (G,): the row of each garment's detection, or -1; see :func:`match_images`."""
+    """Find the row of each garment's detection, or -1; see :func:`match_images`. int64 (G,)."""
     return match_images(
         predictions.det_offsets,
         predictions.det_boxes,
@@ -65,7 +70,7 @@ def task_rows(
     predictions: Predictions, task: str, matches: Mapping[str, np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """
-    What a task of ATTRIBUTE_TASKS scores.
+    Return what a task of ATTRIBUTE_TASKS scores.
 
     Args:
         matches: of an :class:`Evaluation`.
@@ -142,7 +147,7 @@ def evaluate_predictions(
 
 
 def _attribute_tasks(predictions: Predictions, detailed: bool) -> list[str]:
-    """The settings in which the attributes of these predictions are scored."""
+    """List the settings in which the attributes of these predictions are scored."""
     left_out = set() if detailed else {"attributes_class_agnostic"}
     if predictions.gt_attributes is None:
         left_out.add("attributes_gt_boxes")
@@ -150,12 +155,12 @@ def _attribute_tasks(predictions: Predictions, detailed: bool) -> list[str]:
 
 
 def _recall(matches: np.ndarray) -> float:
-    """Percent of the garments that have a detection; NaN where there is no garment."""
+    """Return the percentage of the garments that have a detection; NaN where there is no garment."""
     return 100 * int((matches >= 0).sum()) / len(matches) if len(matches) else math.nan
 
 
 def style_tasks(predictions: Predictions) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """ "style" and "sub_style" where they are predicted, each with float32 (N, S) scores and int16 (N,) styles."""
+    """Yield "style" and "sub_style" where they are predicted, each with float32 (N, S) scores and int16 (N,) styles."""
     p = predictions
     for task, scores, styles in (
         ("style", p.style_scores, p.styles),

@@ -1,4 +1,6 @@
-"""The Detectron2 evaluator of K-Fashion datasets, which collects what a model predicts and has it scored."""
+"""
+This module has the Detectron2 evaluator of K-Fashion datasets, which collects what a model predicts and has it scored.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,8 @@ _METRICS_FILES = {
 
 class KFashionEvaluator(DatasetEvaluator):
     """
-    Collects a model's boxes, masks, attributes and styles over a registered dataset, as :class:`Predictions`.
+    This evaluator collects a model's boxes, masks, attributes and styles over a registered dataset, as
+    :class:`Predictions`.
 
     It computes nothing itself: :meth:`evaluate` gathers the predictions of all processes and hands them to
     :func:`evaluate_predictions`. The results depend neither on the number of processes nor on the order of the images,
@@ -82,6 +85,8 @@ class KFashionEvaluator(DatasetEvaluator):
         facts: Mapping[str, Any] | None = None,
     ):
         """
+        Set up the evaluation of a registered dataset.
+
         Args:
             dataset_name: a registered dataset: a list of dataset dicts, or a dataset with ``index_of(image_id)``.
             schema: what the columns of ``pred_attributes`` mean: the dataset's ``attribute_schema``, which is the
@@ -144,7 +149,7 @@ class KFashionEvaluator(DatasetEvaluator):
 
     @property
     def reads_gt_boxes(self) -> bool:
-        """Whether attributes are read from true boxes too."""
+        """Say whether attributes are read from true boxes too."""
         return self._gt_boxes is not None
 
     def reset(self) -> None:
@@ -158,6 +163,8 @@ class KFashionEvaluator(DatasetEvaluator):
 
     def process(self, inputs: list[dict], outputs: list[dict]) -> None:
         """
+        Keep what the model predicted for a batch.
+
         Args:
             inputs: the model's inputs, with "image" (C, H, W) where there is a `model`, "image_id", and "height" and
                 "width" of the original image.
@@ -227,7 +234,7 @@ class KFashionEvaluator(DatasetEvaluator):
         return stack_images(images, self.info)
 
     def _gathered_predictions(self) -> Predictions | None:
-        """The predictions of all processes, on the main one; None on the others."""
+        """Return the predictions of all processes, on the main one; None on the others."""
         if self._gt_boxes is not None:
             self._gt_boxes.stop()
         chunks, self._chunks = [*self._chunks, self._stacked_images()], []
@@ -241,7 +248,7 @@ class KFashionEvaluator(DatasetEvaluator):
         return concatenate_predictions(predictions_per_process) if comm.is_main_process() else None
 
     def _fields_left_out(self) -> list[str]:
-        """The fields of :class:`Predictions` that nobody asked for, or that could not be had."""
+        """List the fields of :class:`Predictions` that nobody asked for, or that could not be had."""
         fields = [f"{task}_scores" for task in ("style", "sub_style") if task not in self.style_tasks]
         if not self._masks:
             fields += ["det_masks", "gt_masks"]
@@ -267,7 +274,7 @@ class KFashionEvaluator(DatasetEvaluator):
 
 
 def _index_lookup(dataset: Any, name: str) -> Any:
-    """A function that gives the index of an image id, or raises KeyError."""
+    """Return a function that gives the index of an image id, or raises KeyError."""
     if hasattr(dataset, "index_of"):
         return dataset.index_of
     index_by_id = {record["image_id"]: i for i, record in enumerate(dataset)}

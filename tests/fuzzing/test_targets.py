@@ -13,7 +13,7 @@ from fuzzing.checks import check_archive, garments_in
 from fuzzing.choices import Choices, base_annotations, mutate_annotation
 from kfashion_d2.data.annotation.parser import Problem
 from kfashion_d2.data.conversion import fast_parser
-from kfashion_d2.data.conversion.fast_parser import BatchParser
+from kfashion_d2.data.conversion.fast_parser import FastParser
 from kfashion_d2.data.sources import zip_index
 from kfashion_d2.schema import kfashion_schema
 
@@ -142,9 +142,9 @@ class TestFaultsAreFound:
             targets.coco(b"")
 
     def test_a_garment_that_the_fast_way_loses(self, monkeypatch):
-        read = BatchParser._read
+        read = FastParser._read
         shorter = lambda *args: (row := read(*args))._replace(garments=row.garments[1:])  # noqa: E731
-        monkeypatch.setattr(BatchParser, "_read", shorter)
+        monkeypatch.setattr(FastParser, "_read", shorter)
         with pytest.raises(AssertionError):
             targets.conversion(b"")
 

@@ -1,4 +1,4 @@
-"""One annotation file becomes one record. Python and NumPy only; names load on first use."""
+"""This package turns one annotation file into one record. It needs Python and NumPy only; names load on first use."""
 
 from ...utils.lazy import lazy_exports
 

@@ -1,4 +1,6 @@
-"""Boxes and polygons of one garment as they stand in a file, dirt included. Pure Python; pixels, as floats."""
+"""
+This module reads boxes and polygons of one garment as a file has them, faults included. Pure Python; pixels, as floats.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +23,8 @@ Box = tuple[float, float, float, float]  # x0, y0, x1, y1
 
 class Geometry(NamedTuple):
     """
+    A garment's box and polygon, and what had to be done to get them.
+
     Attributes:
         bbox: [x, y, width, height] inside the image, or None where the garment has no geometry at all.
         polygon: [x1, y1, x2, y2, ...] when it is sound, else None.
@@ -37,13 +41,13 @@ class Geometry(NamedTuple):
 
 
 def as_number(value: Any) -> float | None:
-    """A finite coordinate as a float, or None: booleans, text, NaN, infinities and absurd numbers are none."""
+    """Return a finite coordinate as a float, or None: booleans, text, NaN, infinities and absurd numbers are none."""
     return float(value) if type(value) in (float, int) and -LIMIT < value < LIMIT else None
 
 
 def read_points(entry: dict[str, Any]) -> tuple[list[tuple[float, float]], bool]:
     """
-    The points of ``{"X좌표1": .., "Y좌표1": .., ...}`` in the order of their numbers, whatever the keys' order.
+    Return the points of ``{"X좌표1": .., "Y좌표1": .., ...}`` in the order of their numbers, whatever the keys' order.
 
     Returns:
         The points, and whether any key or coordinate had to be left out.
@@ -68,7 +72,7 @@ def read_points(entry: dict[str, Any]) -> tuple[list[tuple[float, float]], bool]
 
 
 def read_rect(entry: dict[str, Any]) -> tuple[Box | None, str]:
-    """``{"X좌표", "Y좌표", "가로", "세로"}`` as corners; or None, and what is wrong with it."""
+    """Return ``{"X좌표", "Y좌표", "가로", "세로"}`` as corners; or None, and what is wrong with it."""
     x, y = as_number(find_value(entry, "X좌표")), as_number(find_value(entry, "Y좌표"))
     width, height = as_number(find_value(entry, "가로")), as_number(find_value(entry, "세로"))
     if x is None or y is None or width is None or height is None:
@@ -83,13 +87,13 @@ def clamp(value: float, high: float) -> float:
 
 
 def clip_box(box: Box, width: int, height: int) -> Box | None:
-    """The part of a box inside the image, or None."""
+    """Return the part of a box that is inside the image, or None."""
     x0, y0, x1, y1 = clamp(box[0], width), clamp(box[1], height), clamp(box[2], width), clamp(box[3], height)
     return (x0, y0, x1, y1) if x1 > x0 and y1 > y0 else None
 
 
 def iou(a: Box, b: Box) -> float:
-    """Intersection over union of two boxes that have an area."""
+    """Compute the intersection over union of two boxes that have an area."""
     shared_width = min(a[2], b[2]) - max(a[0], b[0])
     shared_height = min(a[3], b[3]) - max(a[1], b[1])
     if shared_width <= 0 or shared_height <= 0:
@@ -100,7 +104,7 @@ def iou(a: Box, b: Box) -> float:
 
 def has_area(points: list[tuple[float, float]]) -> bool:
     """
-    Whether the points do not all lie on one line. (The signed area would not do: it is 0 for a ring that crosses
+    Say whether the points do not all lie on one line. (The signed area would not do: it is 0 for a ring that crosses
     itself in the middle, and rounding keeps it from being 0 for a line.)
     """
     if len(points) < 3:
@@ -114,7 +118,8 @@ def has_area(points: list[tuple[float, float]]) -> bool:
 
 def resolve_geometry(rect: dict[str, Any], polygon: dict[str, Any], width: int, height: int) -> Geometry:
     """
-    The box rule: the polygon's bounds when it is sound and agrees with the rect, or there is no rect; else the rect.
+    Apply the box rule: the box is the polygon's bounds when the polygon is sound and agrees with the rect, or there is
+    no rect; else it is the rect.
 
     A polygon is sound with three or more points that are not on one line, after its points were clamped to the image.
 

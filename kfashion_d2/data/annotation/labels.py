@@ -1,4 +1,4 @@
-"""The labels of one garment as they stand in a file, to the attributes of the data contract."""
+"""This module turns the labels of one garment, as a file has them, into the attributes of the data contract."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Note = tuple[str, str, str, Any]  # key, reason, action, value
 
 
 def find_value(entry: Any, key: str) -> Any:
-    """The value of a key, spelt in any way that folds to it; None where there is none."""
+    """Return the value of a key, spelt in any way that folds to it; None where there is none."""
     if not isinstance(entry, dict):
         return None
     if key in entry:
@@ -23,7 +23,7 @@ def find_value(entry: Any, key: str) -> Any:
 
 
 def is_given(value: Any) -> bool:
-    """Whether a label's value says anything: an empty list or text says as much as a missing key."""
+    """Say whether a label's value says anything: an empty list or text says as much as a missing key."""
     waiting = [value]  # no recursion: a file may nest deeper than Python's stack
     while waiting:
         value = waiting.pop()
@@ -35,7 +35,7 @@ def is_given(value: Any) -> bool:
 
 
 def parse_category(labels: dict[str, Any], part: str, schema: AttributeSchema, notes: list[Note]) -> int:
-    """The category's id, or -1 where it is not given, unheard of, or of another part."""
+    """Return the category's id, or -1 where it is not given, unheard of, or of another part."""
     key = schema.keys["category"]
     value = find_value(labels, key)
     if not is_given(value):
@@ -54,7 +54,8 @@ def parse_labels(
     labels: dict[str, Any], part: str, schema: AttributeSchema, notes: list[Note]
 ) -> dict[str, int | list[int]]:
     """
-    The groups that apply to the part: a single group's id or -1; a multi group's ids, [] (none) or [-1] (unknown).
+    Return the groups that apply to the part: a single group's id or -1; a multi group's ids, [] (none) or [-1]
+    (unknown).
 
     "Absent means none" holds only where the group's tier was labelled at all.
 
@@ -98,13 +99,13 @@ def parse_labels(
 
 @lru_cache
 def _key_order(korean: str, keys: frozenset[str]) -> tuple[str, ...]:
-    """A group's own key first, then its aliases."""
+    """Sort a group's own key before its aliases."""
     own = normalize_text(korean)
     return tuple(sorted(keys, key=lambda key: (key != own, key)))
 
 
 def _known_ids(group: AttributeGroup, part: str, key: str, value: Any, notes: list[Note]) -> list[int]:
-    """The ids that a given value stands for, ascending; of a single group at most one."""
+    """Return the ids that a given value stands for, ascending; of a single group at most one."""
     values = value if isinstance(value, list) else [value]
     if isinstance(value, list) == group.is_single:
         notes.append((key, "wrong type", "repaired", value))

@@ -1,4 +1,6 @@
-"""No-break spaces in an annotation: they are folded away, and the place is for those who write such files."""
+"""
+This module finds no-break spaces in an annotation: they are folded away, and reported to those who write such files.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +17,8 @@ _ESCAPED = re.compile(rb"\\u00[aA]0")
 
 def find_no_break_spaces(data: bytes, obj: Any) -> Problem | None:
     """
+    Find the no-break spaces in an annotation's keys and texts.
+
     Args:
         data: the file, UTF-8.
         obj: what it holds.
@@ -32,7 +36,7 @@ def find_no_break_spaces(data: bytes, obj: Any) -> Problem | None:
 
 
 def _places(obj: Any) -> Iterator[tuple[str, str]]:
-    """(key, text) of every text that has one, in the file's order; of a key itself, the key twice."""
+    """Yield (key, text) of every text that has one, in the file's order; of a key itself, the key twice."""
     waiting: list[tuple[str, Any]] = [("", obj)]
     while waiting:
         key, value = waiting.pop()

@@ -1,4 +1,4 @@
-"""One K-Fashion annotation to one record. Pure Python; no JSON value makes it raise."""
+"""This module turns one K-Fashion annotation into one record. Pure Python; no JSON value makes it raise."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ XYWH_ABS = 1  # detectron2.structures.BoxMode.XYWH_ABS, without importing it
 
 class Problem(NamedTuple):
     """
-    Something in an annotation that is not as it should be.
+    A problem is something in an annotation that is not as it should be.
 
     Attributes:
         part: English name of the garment's part; empty for what concerns the whole annotation.
@@ -35,6 +35,8 @@ class Problem(NamedTuple):
 
 def parse_annotation(obj: Any, schema: AttributeSchema) -> tuple[dict[str, Any] | None, list[Problem]]:
     """
+    Turn an annotation into a dataset dict without its image, and list everything that is wrong with it.
+
     Args:
         obj: an annotation as a JSON parser gives it: any JSON value, however broken, NaN and infinities included.
         schema: the vocabulary.
@@ -54,7 +56,10 @@ def parse_annotation(obj: Any, schema: AttributeSchema) -> tuple[dict[str, Any] 
 def read_annotation(
     obj: Any, schema: AttributeSchema
 ) -> tuple[dict[str, Any] | None, list[Problem], list[tuple[float, float]]]:
-    """:func:`parse_annotation`, and of each of the record's annotations the `rect_iou` and `rect_outside`."""
+    """
+    Do what :func:`parse_annotation` does, and return for each of the record's annotations its `rect_iou` and
+    `rect_outside` too.
+    """
     problems: list[Problem] = []
     image, data = find_value(obj, "이미지 정보"), find_value(obj, "데이터셋 정보")
     details = find_value(data, "데이터셋 상세설명")
@@ -110,7 +115,7 @@ def read_annotation(
 
 
 def _garments(details: Any, schema: AttributeSchema, problems: list[Problem]) -> Iterator[tuple]:
-    """(part, index, rect, polygon, labels) of everything that has any of the three."""
+    """Yield (part, index, rect, polygon, labels) of everything that has any of the three."""
     tables = []
     parts = {normalize_text(name) for name in (*(part.korean for part in schema.parts.labels), schema.keys["style"])}
     for key in ("렉트좌표", "폴리곤좌표", "라벨링"):
@@ -131,14 +136,14 @@ def _garments(details: Any, schema: AttributeSchema, problems: list[Problem]) ->
 
 
 class _Garbled(dict):
-    """In place of an entry that is no dict: nothing can be read from it, but there was something."""
+    """This object takes the place of an entry that is no dict: nothing can be read from it, but there was something."""
 
     def __bool__(self) -> bool:
         return True
 
 
 def _entries(table: dict, key: str, part: Any, problems: list[Problem]) -> list[dict]:
-    """A part's list of dicts."""
+    """Return a part's list of dicts."""
     value = find_value(table, part.korean)
     if value is None:
         return []

@@ -1,1 +1,1 @@
-"""Annotations of all sources become a store, shard by shard."""
+"""This package turns annotations of all sources into a store, shard by shard."""

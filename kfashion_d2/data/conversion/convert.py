@@ -1,5 +1,6 @@
 """
-K-Fashion annotations to the store: a fixed number of annotations a shard, so that workers never change a byte.
+This module converts K-Fashion annotations to the store, a fixed number of annotations a shard, so that the number of
+workers never changes a byte.
 
 Until all of it is done, a split lies in `.<split>.partial`, each finished shard with a mark that says what it was made
 from: a run that was killed goes on there.
@@ -226,7 +227,7 @@ def _summary(
 
 
 def _check_sums(summary: dict[str, Any], num_sources: int) -> None:
-    """The books balance, or we have a fault of our own."""
+    """Check that the books balance; where they do not, we have a fault of our own."""
     splits = summary["splits"].values()
     assert sum(s["annotations"] for s in splits) == num_sources
     for name, unit in (("images_out", "annotations"), ("garments_out", "garments")):
@@ -237,7 +238,7 @@ def _check_sums(summary: dict[str, Any], num_sources: int) -> None:
 
 
 def summary_table(summary: dict[str, Any]) -> str:
-    """The closing table, for people."""
+    """Lay out the closing table of a conversion, for people."""
     from tabulate import tabulate
 
     header = ["split", "images found", "annotations", "= kept", "+ dropped", "garments", "= kept", "+ dropped"]

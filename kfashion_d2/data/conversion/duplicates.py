@@ -1,6 +1,6 @@
 """
-Annotations that share an id: of a split one stays, between splits they are named. A download that was unpacked and left
-beside its archives has a million of them, so all is done by columns, a shard at a time.
+This module drops annotations that share an id within a split and names those shared between splits. A download that was
+unpacked and left beside its archives has a million of them, so all is done by columns, a shard at a time.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ OPEN_SHARDS = 8  # of a split; all of them would fill the memory with the whole 
 
 
 class RefusedError(ValueError):
-    """With `strict`: the first problem, with its place."""
+    """With `strict`, the first problem ends the conversion; the message says where it is."""
 
 
 class _Rows:
@@ -56,16 +56,16 @@ class _Rows:
 
     @property
     def content_columns(self) -> list[str]:
-        """What an annotation says, whatever file it stands in."""
+        """Return the columns that an annotation's content gives, whatever file it is in."""
         return [name for name in self.table(0).column_names if name not in FILE_FIELDS]
 
     @cached_property
     def order(self) -> np.ndarray:
-        """int64 (N,): the rows by id, those of one id by their number."""
+        """Sort the rows by id, those of one id by their number; int64 (N,)."""
         return np.argsort(self.ids, kind="stable")
 
     def take(self, rows: np.ndarray, columns: list[str]) -> pa.Table:
-        """Any rows; in memory is what they hold, not the shards they come from."""
+        """Read any rows; in memory is what they hold, not the shards they come from."""
         order = np.argsort(self.shards[rows], kind="stable")
         parts = [
             self.table(shard).select(columns).take(pa.array(self.local[rows[order[some]]]))
@@ -76,7 +76,7 @@ class _Rows:
 
 def drop_duplicates(split: str, converter: ShardConverter, results: list[ShardResult], strict: bool) -> None:
     """
-    Of annotations with one id the one made last stays (파일 생성일자), the first of those made at one time. The shards
+    Keep of annotations with one id the one made last (파일 생성일자), and the first of those made at one time. The shards
     of the others are written anew, with what was dropped among their problems.
 
     Args:
@@ -123,7 +123,7 @@ def drop_duplicates(split: str, converter: ShardConverter, results: list[ShardRe
 
 
 def _losers(rows: _Rows) -> tuple[np.ndarray, np.ndarray]:
-    """The rows that go, ascending, and for each the row of its id that stays."""
+    """Find the rows that go, ascending, and for each the row of its id that stays."""
     shared = rows.order[equals_neighbour(rows.ids[rows.order])]
     if not len(shared):
         return shared, shared
@@ -138,10 +138,12 @@ def _losers(rows: _Rows) -> tuple[np.ndarray, np.ndarray]:
 
 
 class SharedIds:
-    """A note of every annotation whose id an earlier split has too, made when asked for."""
+    """Iterating over this object gives a note of every annotation whose id an earlier split has too."""
 
     def __init__(self, converters: dict[str, ShardConverter], results: dict[str, list[ShardResult]]):
         """
+        Keep what is needed to make the notes when they are asked for.
+
         Args:
             converters, results: of the splits, each without two of one id.
         """
@@ -167,7 +169,7 @@ class SharedIds:
 
 
 def _say_the_same(rows: _Rows, mine: np.ndarray, others: _Rows, theirs: np.ndarray) -> np.ndarray:
-    """Bool (n,): whether rows mine[i] and theirs[i] are equal but for the files that they stand in."""
+    """Say whether rows mine[i] and theirs[i] are equal but for the files that they come from; bool (n,)."""
     equal = np.ones(len(mine), dtype=bool)
     for start in range(0, len(mine), BLOCK):
         some = slice(start, start + BLOCK)
@@ -179,6 +181,8 @@ def _say_the_same(rows: _Rows, mine: np.ndarray, others: _Rows, theirs: np.ndarr
 
 def equal_rows(a: pa.Array, b: pa.Array) -> np.ndarray:
     """
+    Say for each row whether two columns hold the same value.
+
     Args:
         a, b: (N,) of one type, numbers, texts or lists of them, of any depth; no nulls.
 

@@ -1,6 +1,6 @@
 """
-Splits of an earlier conversion into the same folder that the present one does not make again. They may be wanted
-(Training today, Validation tomorrow) or forgotten: they stay, with their problems, and are named.
+This module names the splits that an earlier conversion left in the folder and the present one does not make again. They
+may be wanted (Training today, Validation tomorrow) or forgotten: they stay, with their problems.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ __all__ = ["earlier_splits", "problems_of"]
 
 
 def earlier_splits(output: Path, present: Collection[str]) -> list[str]:
-    """Names of the splits in a folder that are not among the present ones."""
+    """Return the names of the splits in a folder that are not among the present ones."""
     return sorted(path.parent.name for path in output.glob("[!.]*/meta.json") if path.parent.name not in present)
 
 
 def problems_of(path: Path, splits: Collection[str]) -> Iterator[bytes]:
-    """The lines of a problems.jsonl that are about some splits; none where it cannot be read."""
+    """Yield the lines of a problems.jsonl that are about some splits; none where it cannot be read."""
     if not splits or not path.is_file():
         return
     with open(path, "rb") as file:

@@ -1,5 +1,5 @@
 """
-Annotations that are as they should be, the fast way: whatever is unusual in any way is left to
+This module parses annotations that are as they should be, the fast way; whatever is unusual in any way is left to
 :func:`parse_annotation`.
 """
 
@@ -16,9 +16,9 @@ import pyarrow as pa
 from ...schema import UNKNOWN, AttributeSchema, normalize_text
 from ..annotation.geometry import LIMIT
 from ..store.schema import NOT_APPLICABLE
-from .rows import ImageRow, resolve_rows, rows_to_table
+from .rows import GarmentRow, ImageRow, resolve_rows, rows_to_table
 
-__all__ = ["BatchParser"]
+__all__ = ["FastParser"]
 
 _NUMBER = frozenset((int, float))
 _IMAGE = itemgetter("이미지 식별자", "이미지 높이", "이미지 너비", "이미지 파일명")
@@ -31,11 +31,14 @@ MOST_LISTS = 10_000  # different lists of a group that are remembered
 
 
 class _Unusual(Exception):
-    """Not for the fast way."""
+    """This error says that an annotation is not for the fast way."""
 
 
 class _Ids(dict[str, int]):
-    """Spelling -> id, filled as spellings are met; a KeyError for those that something is to be said about."""
+    """
+    This dict gives the id of a spelling, and is filled as spellings are met; a KeyError for those that something is to
+    be said about.
+    """
 
     def __init__(self, find: Callable[[str], int | None], usual: Iterable[int]):
         super().__init__()
@@ -50,7 +53,7 @@ class _Ids(dict[str, int]):
 
 
 class _IdLists(dict[tuple[str, ...], bytes]):
-    """Several spellings -> their ids, ascending, as int8; a KeyError like that of :class:`_Ids`."""
+    """This dict gives the ids of several spellings, ascending, as int8; a KeyError like that of :class:`_Ids`."""
 
     def __init__(self, ids: _Ids):
         super().__init__()
@@ -66,8 +69,8 @@ class _IdLists(dict[tuple[str, ...], bytes]):
         return found
 
 
-class BatchParser:
-    """Equal to :func:`parse_annotation` for what it takes; tested against it."""
+class FastParser:
+    """This parser equals :func:`parse_annotation` for what it takes; the tests compare the two."""
 
     def __init__(self, schema: AttributeSchema):
         self._schema = schema
@@ -89,7 +92,10 @@ class BatchParser:
         self._getters: dict[int, tuple[itemgetter, Callable[..., bytes]]] = {}
 
     def _values_of(self, part_id: int, has_b: bool) -> dict[str, tuple[bool, int, Any]]:
-        """JSON key -> (single, position among its kind as in an :class:`ImageRow`, spelling -> id)."""
+        """
+        Make a table of a part's keys: JSON key -> (single, position among its kind as in an :class:`ImageRow`, spelling
+        -> id).
+        """
         schema, part = self._schema, self._schema.parts.labels[part_id].name
         categories = [i for i, own in enumerate(schema.category_parts) if own == part_id]
         table: dict[str, tuple[bool, int, Any]] = {
@@ -109,7 +115,7 @@ class BatchParser:
         return table
 
     def _absent_of(self, part_id: int, labelled: dict[str, bool]) -> tuple[bytes, list[bytes]]:
-        """What a garment's ids are where no value is given."""
+        """Return what a garment's ids are where no value is given."""
         single: list[int | None] = [part_id, UNKNOWN]
         multi: list[bytes] = []
         for group in self._schema.groups:
@@ -126,6 +132,8 @@ class BatchParser:
 
     def parse(self, objs: Sequence[Any]) -> tuple[np.ndarray, pa.Table]:
         """
+        Parse annotations into the store's columns, as far as they are for the fast way.
+
         Args:
             objs: annotations, of a JSON parser that gives no NaN or infinity (orjson).
 
@@ -141,7 +149,9 @@ class BatchParser:
         return np.array([i for i, _ in kept], dtype=np.int64), table
 
     def read(self, obj: Any) -> ImageRow | None:
-        """One annotation, to be resolved by :func:`resolve_rows`; or None where it is not for the fast way."""
+        """
+        Read one annotation, to be resolved by :func:`resolve_rows`; or return None where it is not for the fast way.
+        """
         try:
             return self._read(obj)
         except (
@@ -190,7 +200,7 @@ class BatchParser:
             ids[self._style_keys.index(key)] = self._styles[value]
         return ids[0], ids[1]
 
-    def _read_garment(self, rect: dict, polygon: dict, labels: dict, part_id: int) -> tuple:
+    def _read_garment(self, rect: dict, polygon: dict, labels: dict, part_id: int) -> GarmentRow:
         numbers = _RECT(rect)
         num_points = len(polygon) // 2
         getter, pack = self._getters.get(num_points) or self._getter(num_points, polygon)
@@ -199,7 +209,7 @@ class BatchParser:
         if len(points) != len(polygon) or not _NUMBER.issuperset(map(type, points + numbers)):
             raise _Unusual
         ids, multi = self._read_labels(labels, part_id)
-        return ids, multi, pack(*points), 0, _pack_rect(*numbers)
+        return GarmentRow(ids, multi, pack(*points), 0, _pack_rect(*numbers))
 
     def _getter(self, num_points: int, polygon: dict) -> tuple[itemgetter, Callable[..., bytes]]:
         if not 3 <= num_points <= MAX_POINTS:

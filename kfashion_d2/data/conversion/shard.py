@@ -1,4 +1,4 @@
-"""One shard of a conversion: a run of annotations read, parsed, checked and written, or found finished."""
+"""This module converts one shard: annotations are read, parsed, checked and written, or found finished."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from ..sources.paths import NO_ID, escaped, stem_id, stem_of
 from ..sources.reader import SourceReader, UnreadableError, file_stamp
 from ..store.schema import FILE_FIELDS, FORMAT, arrow_schema
 from ..store.writer import write_table
-from .fast_parser import BatchParser
+from .fast_parser import FastParser
 from .rows import ImageRow, merge_rows, record_row, resolve_rows, rows_to_table
 
 __all__ = ["Job", "ShardConverter", "ShardResult", "problem_line"]
@@ -36,7 +36,7 @@ BATCH_BYTES = 32 << 20  # of files that are in memory at a time; all of a shard,
 
 
 class Job(NamedTuple):
-    """The annotations of a shard and their images, row by row."""
+    """A job is the annotations of a shard and their images, row by row."""
 
     split: str
     number: int
@@ -46,7 +46,7 @@ class Job(NamedTuple):
 
 @dataclass
 class ShardResult:
-    """What the books need of a shard; the rows and problems are in its files."""
+    """A shard's result has what the books need; the rows and problems are in its files."""
 
     number: int
     counts: Counter = field(default_factory=Counter)
@@ -73,7 +73,7 @@ class ShardResult:
 
 
 def problem_line(split: str, path: str, problem: Problem) -> str:
-    """A line of problems.jsonl, which any JSON parser reads, and writes again."""
+    """Write a problem as a line of problems.jsonl, which any JSON parser reads, and writes again."""
     entry = {"split": split, "path": path, **problem._asdict()}
     try:
         line = json.dumps(entry, allow_nan=False, default=str)
@@ -92,7 +92,7 @@ def _shown(value: Any) -> str:
 
 
 def _dropped(reason: str, image: str, parts: list[str]) -> list[Problem]:
-    """Of an annotation that goes, and of its garments."""
+    """List the problems of a dropped annotation and of each of its garments."""
     garments = [Problem(part, "", "annotation dropped", "dropped") for part in parts]
     return [Problem("", "", reason, "dropped", image or None), *garments]
 
@@ -100,7 +100,7 @@ def _dropped(reason: str, image: str, parts: list[str]) -> list[Problem]:
 @dataclass
 class ShardConverter:
     """
-    Callable in a worker process: a job in, its files and a :class:`ShardResult` out.
+    Calling this object in a worker process turns a job into the shard's files and a :class:`ShardResult`.
 
     Attributes:
         root: the data's folder.
@@ -120,15 +120,15 @@ class ShardConverter:
         return {key: value for key, value in self.__dict__.items() if key not in ("_parser", "_reader")}
 
     @cached_property
-    def _parser(self) -> BatchParser:
-        return BatchParser(self.schema)
+    def _parser(self) -> FastParser:
+        return FastParser(self.schema)
 
     @cached_property
     def _reader(self) -> SourceReader:
         return SourceReader(self.root, self.archives)
 
     def paths(self, number: int) -> tuple[Path, Path, Path]:
-        """A shard's Arrow file, problems and mark."""
+        """Return the paths of a shard's Arrow file, problems and mark."""
         done = self.folder / "done"
         name = f"shard-{number:05d}"
         return self.folder / "shards" / f"{name}.arrow", done / f"{name}.jsonl", done / f"{name}.json"
@@ -160,7 +160,7 @@ class ShardConverter:
 
     def _fingerprint(self, job: Job, stamps: Mapping[str, bytes]) -> str:
         """
-        Of all that a shard's bytes follow from, the contents taken by size and time.
+        Hash all that a shard's bytes follow from, the contents taken by size and time.
 
         Args:
             stamps: those of files that were read already.
@@ -184,7 +184,7 @@ class ShardConverter:
 
     def _convert(self, job: Job, start: int, result: ShardResult, lines: list[str]) -> tuple[int, pa.Table]:
         """
-        A batch from row `start` on; counts go to `result`, problems to `lines`.
+        Convert some annotations from row `start` on; counts go to `result`, problems to `lines`.
 
         Returns:
             The row after it, and what is kept as the store has it.
@@ -232,18 +232,20 @@ class ShardConverter:
             self._read_slowly(job, row, obj, rows, problems)
 
     def _keeps(self, job: Job, row: int, found: ImageRow, problems: dict[int, list[Problem]]) -> bool:
-        """Whether a sound annotation stays; else the problem is listed."""
+        """Say whether a sound annotation stays; else list the problem."""
         _, height, width, *_ = found.image
         reason = self._why_drop(job, row, width, height)
         if reason:
-            parts = [self.schema.parts.labels[garment[0][0]].name for garment in found.garments]
+            parts = [self.schema.parts.labels[garment.ids[0]].name for garment in found.garments]
             problems[row] += _dropped(reason, job.images.paths[row], parts)
         return not reason
 
     def _read_slowly(
         self, job: Job, row: int, obj: Any, rows: dict[int, ImageRow], problems: dict[int, list[Problem]]
     ) -> None:
-        """An unusual annotation goes to `rows`, if it stays, and everything there is to say about it to `problems`."""
+        """
+        Put an unusual annotation into `rows`, if it stays, and everything there is to say about it into `problems`.
+        """
         record, found, rects = read_annotation(obj, self.schema)
         problems[row] += found
         if record is None:
@@ -262,7 +264,7 @@ class ShardConverter:
             rows[row] = record_row(record, rects, self.schema)
 
     def _account(self, job: Job, problems: dict[int, list[Problem]], result: ShardResult, lines: list[str]) -> None:
-        """Count and list."""
+        """Count an annotation and list its problems."""
         for row in sorted(problems):
             path = job.labels.paths[row]
             for problem in problems[row]:
@@ -280,7 +282,7 @@ class ShardConverter:
         return self._reader.image_fault(job.images, row, (width, height)) if self.check_images else ""
 
     def _to_table(self, job: Job, kept: list[tuple[int, ImageRow]], geometry: np.ndarray) -> pa.Table:
-        """All columns of the store."""
+        """Make all columns of the store."""
         rows = [row for row, _ in kept]
         table = rows_to_table([found for _, found in kept], geometry, self.schema)
         numbers = job.images.numbers[rows] if rows else np.empty((0, 6), dtype=np.int64)

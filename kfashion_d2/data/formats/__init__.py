@@ -1,4 +1,7 @@
-"""A converted split in the formats of others, one file a format; and labels to review. Names load on first use."""
+"""
+This package writes a converted split in the formats of others, one file a format, and lists labels to review. Names
+load on first use.
+"""
 
 from ...utils.lazy import lazy_exports
 

@@ -1,5 +1,5 @@
 """
-COCO, with an `attributes` field: nothing of the store is lost.
+This module writes COCO with an `attributes` field: nothing of the store is lost.
 
 `attributes` maps a group to its label's English name (multi-label groups: to a list of names, [] for known to have
 none); null is unknown, and a group that is missing does not apply to the garment. The classes are the categories and
@@ -21,7 +21,7 @@ __all__ = ["coco_annotations", "coco_images", "export_coco"]
 
 
 def coco_images(dataset: KFashionDataset) -> Iterator[dict[str, Any]]:
-    """COCO's entries of the images; `style` and `sub_style` are names, null where unknown."""
+    """Yield COCO's entries of the images; `style` and `sub_style` are names, null where unknown."""
     styles = dataset.schema.styles.labels
     for image in iter_images(dataset, "images"):
         named = {key: None if image[key] == UNKNOWN else styles[image[key]].name for key in ("style", "sub_style")}
@@ -37,7 +37,7 @@ def coco_images(dataset: KFashionDataset) -> Iterator[dict[str, Any]]:
 
 def coco_annotations(dataset: KFashionDataset, first_category: int = 1) -> Iterator[dict[str, Any]]:
     """
-    COCO's entries of the garments, with ids from 1.
+    Yield COCO's entries of the garments, with ids from 1.
 
     Args:
         first_category: the category id of class 0.
@@ -63,6 +63,8 @@ def coco_annotations(dataset: KFashionDataset, first_category: int = 1) -> Itera
 
 def export_coco(dataset: KFashionDataset, output: str | Path) -> Path:
     """
+    Write a split as one COCO file.
+
     Args:
         dataset: opened with classes="category_or_part".
         output: the JSON file.

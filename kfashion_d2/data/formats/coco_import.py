@@ -1,4 +1,7 @@
-"""COCO to a split: what :func:`kfashion_d2.data.formats.export_coco` wrote, and COCO files that follow its names."""
+"""
+This module turns COCO into a split: what :func:`kfashion_d2.data.formats.export_coco` wrote, and COCO files that follow
+its names.
+"""
 
 from __future__ import annotations
 
@@ -83,7 +86,7 @@ def _tables(
 
 
 def _file_columns(record: dict[str, Any], root: str, numbers: dict[tuple, int], zips: list) -> dict[str, Any]:
-    """The columns that say where an image is; an archive not seen before joins `zips`."""
+    """Return the columns that say where an image is; an archive not seen before joins `zips`."""
     name, number, location = record["file_name"], -1, (0, 0, 0, 0)
     if name.startswith(PREFIX):
         archive, name, found = parse_zip_uri(name)
@@ -98,7 +101,7 @@ def _file_columns(record: dict[str, Any], root: str, numbers: dict[tuple, int], 
 
 
 def _category(entry: dict[str, Any], schema: AttributeSchema) -> tuple[int, str]:
-    """(category id, part) of a COCO category."""
+    """Return (category id, part) of a COCO category."""
     name = entry["name"]
     for part in schema.parts.labels:
         # "top" and "dress" are categories as well as parts: then they are the category.

@@ -1,4 +1,4 @@
-"""A split as a COCO file, for the COCO evaluator: category ids and annotation ids from 1."""
+"""This module writes a split as the COCO file that COCO evaluators read: category ids and annotation ids from 1."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ __all__ = ["area", "write_coco_json"]
 
 def _annotations(dataset: KFashionDataset, image: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """
-    A garment of unknown category becomes a crowd region for each category of its part: pycocotools lets a crowd
-    excuse the detections of its own category only.
+    Yield an image's annotations. A garment of unknown category becomes a crowd region for each category of its part:
+    pycocotools lets a crowd excuse the detections of its own category only.
     """
     class_parts = dataset.schema.class_parts(dataset.classes)
     for anno in image["annotations"]:
@@ -40,7 +40,7 @@ def _annotations(dataset: KFashionDataset, image: dict[str, Any]) -> Iterator[di
 
 
 def area(anno: dict[str, Any]) -> float:
-    """Of the polygon, or of the box where there is no sound one; square pixels."""
+    """Return the area of the polygon, or of the box where there is no sound one; square pixels."""
     if not anno["mask_valid"]:
         return anno["bbox"][2] * anno["bbox"][3]
     xs, ys = anno["segmentation"][0][0::2], anno["segmentation"][0][1::2]

@@ -1,4 +1,4 @@
-"""What the formats share: the split in its class mode, attributes in words, files that appear when complete."""
+"""This module has what the formats share: the split in its class mode, and attributes in words."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ CLASSES = "category_or_part"  # a garment of unknown category has a class too
 
 def require_classes(dataset: KFashionDataset) -> None:
     """
+    Refuse a split that was opened in another class mode than a format needs.
+
     Raises:
         ValueError: the split was opened in another class mode.
     """
@@ -27,26 +29,29 @@ def require_classes(dataset: KFashionDataset) -> None:
 
 
 def named_classes(dataset: KFashionDataset) -> list[tuple[Label, str]]:
-    """Every class with the name of its part."""
+    """List every class with the name of its part."""
     schema = dataset.schema
     parts = [schema.parts.labels[i].name for i in schema.class_parts(dataset.classes)]
     return list(zip(schema.thing_classes(dataset.classes), parts, strict=True))
 
 
 def iter_images(dataset: KFashionDataset, desc: str) -> Iterator[dict[str, Any]]:
-    """The dataset dicts, with a bar."""
+    """Yield the dataset dicts, with a progress bar."""
     for index in tqdm(range(len(dataset)), unit=" images", desc=desc, disable=len(dataset) < 10_000):
         yield dataset[index]
 
 
 def relative_name(dataset: KFashionDataset, file_name: str) -> str:
-    """An image's name relative to the image root, with forward slashes; as it is where it does not lie there."""
+    """Return an image's name relative to the image root, with forward slashes; as it is where it does not lie there."""
     root = dataset.image_root + os.sep
     return file_name[len(root) :].replace(os.sep, "/") if file_name.startswith(root) else file_name
 
 
 def attributes_in_words(anno: dict[str, Any], schema: AttributeSchema) -> dict[str, Any]:
-    """Group -> label, or list of labels; None: unknown, []: known to have none; no key: not applicable."""
+    """
+    Say a garment's attributes in words: group -> label, or list of labels; None: unknown, []: known to have none; no
+    key: not applicable.
+    """
     words: dict[str, Any] = {}
     for group in schema.groups:
         value = anno["attributes"].get(group.name)
@@ -60,7 +65,7 @@ def attributes_in_words(anno: dict[str, Any], schema: AttributeSchema) -> dict[s
 
 
 def write_object(path: str | Path, values: dict[str, Any | Callable[[], Iterable[Any]]]) -> None:
-    """A JSON object; where a value is a function, the list of what it yields is written as it comes."""
+    """Write a JSON object; where a value is a function, the list of what it yields is written as it comes."""
     with new_file(path) as file:
         for number, (key, value) in enumerate(values.items()):
             file.write((b",\n" if number else b"{\n") + orjson.dumps(key) + b": ")

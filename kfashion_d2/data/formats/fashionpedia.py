@@ -1,5 +1,5 @@
 """
-Fashionpedia's own extension of COCO: a list of `attributes`, and `attribute_ids` of every garment.
+This module writes Fashionpedia's own extension of COCO: a list of `attributes`, and `attribute_ids` of every garment.
 
 An id in `attribute_ids` is a column of the label row (0 to L - 1). The format knows only what is there: unknown, none
 and not applicable all become an absent id. The `attributes` of our COCO file stay beside it.
@@ -35,6 +35,8 @@ def _annotations(dataset: KFashionDataset) -> Iterator[dict[str, Any]]:
 
 def export_fashionpedia(dataset: KFashionDataset, output: str | Path) -> Path:
     """
+    Write a split as one file in Fashionpedia's format.
+
     Args:
         dataset: opened with classes="category_or_part".
         output: the JSON file.

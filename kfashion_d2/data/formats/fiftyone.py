@@ -1,6 +1,6 @@
 """
-FiftyOne: its `FiftyOneImageDetectionDataset` layout, `labels.json` and the manifest `data.json`. Images stay where they
-are; those inside archives, which FiftyOne cannot open, are unpacked to `data/`.
+This module writes FiftyOne's `FiftyOneImageDetectionDataset` layout, `labels.json` and the manifest `data.json`. Images
+stay where they are; those inside archives, which FiftyOne cannot open, are unpacked to `data/`.
 
     fiftyone.Dataset.from_dir("out", dataset_type=fiftyone.types.FiftyOneImageDetectionDataset,
                               data_path="data.json", include_all_data=True)
@@ -27,6 +27,8 @@ __all__ = ["export_fiftyone"]
 
 def export_fiftyone(dataset: KFashionDataset, output: str | Path) -> Path:
     """
+    Write a split as a folder that FiftyOne opens.
+
     Args:
         dataset: opened with classes="category_or_part".
         output: a folder.
@@ -54,7 +56,7 @@ def export_fiftyone(dataset: KFashionDataset, output: str | Path) -> Path:
 
 
 def _media(image: dict[str, Any], folder: Path) -> str:
-    """An absolute path."""
+    """Return an absolute path of an image, unpacked where it is in an archive."""
     if not image["file_name"].startswith(PREFIX):
         return image["file_name"]
     target = (folder / f"{image['image_id']}{Path(image['file_name']).suffix.lower()}").resolve()

@@ -1,5 +1,5 @@
 """
-Parquet, for data frames: `images.parquet`, a row an image, and `garments.parquet`, a row a garment.
+This module writes Parquet for data frames: `images.parquet`, a row an image, and `garments.parquet`, a row a garment.
 
 A group is a column of English names (multi-label groups: of lists of names, [] for known to have none). The words
 "unknown" and "not applicable" stand where there is no label, so that the states stay apart in a data frame too.
@@ -54,6 +54,8 @@ def _write(path: Path, rows: Iterator[dict[str, Any]], columns: pa.Schema) -> No
 
 def export_parquet(dataset: KFashionDataset, output: str | Path) -> Path:
     """
+    Write a split as two Parquet files.
+
     Args:
         dataset: opened with classes="category_or_part".
         output: a folder.

@@ -1,5 +1,5 @@
 """
-Labels to look at again, as a list, for COCO viewers and for FiftyOne. No image is copied.
+This module writes labels to look at again, as a list, for COCO viewers and for FiftyOne. No image is copied.
 
     fiftyone.Dataset.from_dir("suspects_fiftyone", dataset_type=fiftyone.types.FiftyOneImageDetectionDataset,
                               data_path="data.json", include_all_data=True)
@@ -83,7 +83,7 @@ def _write_csv(rows: Sequence[Mapping[str, Any]], places: Sequence[Mapping[str, 
 
 
 def _images(rows: Sequence[Mapping[str, Any]], dataset: KFashionDataset) -> dict[int, dict[str, Any]]:
-    """image_index -> dataset dict, in the order of the best suspect."""
+    """Return image_index -> dataset dict, in the order of the best suspect."""
     return {index: dataset[index] for index in dict.fromkeys(row["image_index"] for row in rows)}
 
 

@@ -1,5 +1,6 @@
 """
-YOLO: `images/<split>/<id>.jpg`, `labels/<split>/<id>.txt` and `data.yaml`, as Ultralytics reads them.
+This module writes YOLO's layout, as Ultralytics reads it: `images/<split>/<id>.jpg`, `labels/<split>/<id>.txt` and
+`data.yaml`.
 
 A line of a label file is a garment: its class, then its box's centre, width and height as fractions of the image.
 The format has no place for attributes. An image without a garment has an empty label file.
@@ -21,6 +22,8 @@ __all__ = ["export_yolo"]
 
 def export_yolo(dataset: KFashionDataset, output: str | Path) -> Path:
     """
+    Write a split into a YOLO data set.
+
     Args:
         dataset: opened with classes="category_or_part".
         output: a folder; another split may be exported to the same one. Images are linked where they are files.

@@ -1,1 +1,1 @@
-"""Folders and archives are searched for annotations and images, and read."""
+"""This package searches folders and archives for annotations and images, and reads them."""

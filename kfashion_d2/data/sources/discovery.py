@@ -1,4 +1,7 @@
-"""Find the annotations and images under a folder, in files and in zip archives, whatever the layout, and join them."""
+"""
+This module finds the annotations and images under a folder, in files and in zip archives, whatever the layout, and
+joins them.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,10 @@ NOTES = 1 << 16  # that are made at a time
 
 
 class Archive(NamedTuple):
-    """A zip archive: its path relative to the data's root, and what it was like when its contents were read."""
+    """
+    A zip archive is known by its path relative to the data's root, and by its size and time when its contents were
+    read.
+    """
 
     path: str
     size: int
@@ -50,12 +56,14 @@ class Archive(NamedTuple):
 
     @property
     def prefix(self) -> str:
-        """What the paths of the archive's entries begin with, in tables of files and in problems."""
+        """Return what the paths of the archive's entries begin with, in tables of files and in problems."""
         return f"{self.path}/"
 
 
 class Note(NamedTuple):
-    """Something to be told that is not in an annotation: (split, path, reason, of what, value)."""
+    """
+    A note is something to be told that is not in an annotation: (split, path, reason, unit that it counts in, value).
+    """
 
     split: str
     path: str
@@ -67,7 +75,7 @@ class Note(NamedTuple):
 @dataclass
 class SourceIndex:
     """
-    What there is, and which image is whose.
+    The index has all annotations and images that there are, and says which image is whose.
 
     Attributes:
         archives: the zip archives read from.
@@ -91,7 +99,7 @@ class SourceIndex:
         return len(self.labels)
 
     def notes(self) -> Iterator[Note]:
-        """Archives, entries and images that no annotation uses; there may be a million."""
+        """Yield notes of archives, entries and images that no annotation uses; there may be a million."""
         yield from self._notes
         reasons = "image without annotation", "annotation has another image of this name"
         for start in range(0, len(self.unused[0]), NOTES):
@@ -101,7 +109,7 @@ class SourceIndex:
                 yield Note(self.images.folders[folder].split, path, reasons[second], "images")
 
     def describe(self) -> str:
-        """For people: what was found, a line for each folder or archive."""
+        """Describe for people what there is, a line for each folder or archive."""
         lines = []
         for split, (rows, images) in sorted(self.splits.items()):
             lines.append(f"{split}: {len(rows):,} annotations, {int((images >= 0).sum()):,} of them with an image")
@@ -120,7 +128,7 @@ class SourceIndex:
 
 def find_sources(root: Path, default_split: str | None = None, skip: Path | None = None) -> SourceIndex:
     """
-    One walk over the tree and the archives' tables of contents. An annotation's image has its file's stem; of several,
+    Walk once over the tree and the archives' tables of contents. An annotation's image has its file's stem; of several,
     the one in the folder of the same name (the style), and of those the first.
 
     Args:
@@ -172,7 +180,7 @@ def find_sources(root: Path, default_split: str | None = None, skip: Path | None
 
 
 def _walk(root: Path, skip: Path | None) -> Iterator[tuple[str, list[str]]]:
-    """Each folder, relative to the root, with its files, in a fixed order."""
+    """Yield each folder, relative to the root, with its files, in a fixed order."""
     seen = set()
     for folder, folders, files in os.walk(root, followlinks=True):  # splits on several disks are linked together
         stat = os.stat(folder)
@@ -223,6 +231,8 @@ def _add_entries(
     notes: list[Note],
 ) -> None:
     """
+    Add some entries of an archive to the tables, and note those that must not be read.
+
     Args:
         number: of the archive.
         names, table: some of its entries, as of :func:`read_zip_chunks`.
@@ -259,7 +269,7 @@ def _kind_of(suffix: str) -> int:
 
 
 def _faults(names: pa.LargeStringArray, table: np.ndarray, kinds: np.ndarray) -> dict[int, str]:
-    """Row -> why the annotation or image must not be read."""
+    """Return row -> why the annotation or image must not be read."""
     faults = {}
     may_be = may_be_faulty(names, table, min(MAX_LABEL_BYTES, MAX_IMAGE_BYTES)) & (kinds < ZIP)
     for row in np.flatnonzero(may_be).tolist():
@@ -271,12 +281,12 @@ def _faults(names: pa.LargeStringArray, table: np.ndarray, kinds: np.ndarray) ->
 
 
 def _folder_of(folder: str, default_split: str) -> Folder:
-    """The split by the nearest folder or archive whose name says it; the style's folder."""
+    """Tell a folder's split by the nearest folder or archive whose name says it, and its style by its own name."""
     names = folder.split("/")
     split = next(filter(None, map(_split_named, reversed(names))), None)
     return Folder(split or default_split, normalize_text(names[-1]), split is not None)
 
 
 def _split_named(name: str) -> str | None:
-    """AI Hub numbers the folders of some releases: "1.Training"."""
+    """Return the split that a name says. AI Hub numbers the folders of some releases: "1.Training"."""
     return SPLITS.get(normalize_text(name.removesuffix(".zip")).lstrip("0123456789.-_ "))

@@ -1,4 +1,4 @@
-"""Where millions of files are, as columns: in files and in zip archives."""
+"""This module says where millions of files are, as columns: in folders and in zip archives."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PLAIN = (-1, 0, 0, 0, 0, 0)
 @dataclass
 class FileTable:
     """
-    Where the N files of a shard are.
+    This table says where the N files of a shard are.
 
     Attributes:
         column: large_string (N,): relative to the data's root; inside an archive `<archive>/<entry>`; empty for a file
@@ -37,7 +37,7 @@ class FileTable:
 
     @cached_property
     def paths(self) -> list[str]:
-        """Made where they are needed: on the way to a worker a column is cheaper."""
+        """Return the paths as texts, made where they are needed: on the way to a worker a column is cheaper."""
         return self.column.to_pylist()
 
     def __len__(self) -> int:
@@ -53,7 +53,7 @@ class Folder(NamedTuple):
 @dataclass
 class FileColumns:
     """
-    The same of any number of files.
+    These columns describe all files found, before they are cut into shards.
 
     Attributes:
         paths: large_string (N,).
@@ -73,7 +73,7 @@ class FileColumns:
         return len(self.paths)
 
     def take(self, rows: np.ndarray) -> FileTable:
-        """Some rows; -1 gives an empty path."""
+        """Cut out the table of some rows; -1 gives an empty path."""
         numbers = self.numbers[rows] if len(self) else np.zeros((len(rows), 6), dtype=np.int64)
         numbers[rows < 0] = PLAIN
         column = pc.fill_null(self.paths.take(pa.array(rows, mask=rows < 0)), "")
@@ -82,7 +82,7 @@ class FileColumns:
 
 
 class FileColumnsBuilder:
-    """Columns while the files are found."""
+    """This builder collects the columns while the files are found."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -102,6 +102,8 @@ class FileColumnsBuilder:
         faults: Mapping[int, str] | None = None,
     ) -> None:
         """
+        Add n files.
+
         Args:
             paths: n of them.
             names: of each, as of :func:`split_paths`.

@@ -1,4 +1,7 @@
-"""Which image is whose: annotations in the order of conversion, each with the image of its stem."""
+"""
+This module decides which image is whose: it lists annotations in the order of conversion, each with the image of its
+stem.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +23,8 @@ def join_images(
     labels: FileColumns, images: FileColumns
 ) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], dict[str, int], tuple[np.ndarray, np.ndarray]]:
     """
-    An annotation's image has its file's stem, and is of its split or of none; of several, the one in the folder of the
-    same name (the style), and of those the first.
+    Give each annotation the image that has its file's stem, and is of its split or of none; of several, the one in the
+    folder of the same name (the style), and of those the first.
 
     Returns:
         splits: split -> (rows of `labels`, rows of `images`; -1 where an annotation has none), by id (the stem as a
@@ -59,7 +62,7 @@ def join_images(
 
 
 def _find(labels: FileColumns, rows: np.ndarray, images: FileColumns, candidates: np.ndarray) -> np.ndarray:
-    """Each row's image among the candidates, -1 where there is none."""
+    """Find each row's image among the candidates, -1 where there is none."""
     if not len(rows) or not len(candidates):
         return np.full(len(rows), -1, dtype=np.int64)
     wanted, stems = labels.stems.take(pa.array(rows)), images.stems.take(pa.array(candidates))
@@ -80,13 +83,13 @@ def _find(labels: FileColumns, rows: np.ndarray, images: FileColumns, candidates
 
 
 def _among(texts: pa.LargeStringArray, some: pa.LargeStringArray) -> Iterator[tuple[int, str]]:
-    """The position and text of each that is one of some."""
+    """Return the position and text of each that is one of some."""
     positions = np.flatnonzero(pc.is_in(texts, value_set=some).to_numpy(zero_copy_only=False))
     return zip(positions.tolist(), texts.take(pa.array(positions)).to_pylist(), strict=True)
 
 
 def _in_order(rows: np.ndarray, labels: FileColumns) -> np.ndarray:
-    """By the stem as a number, then by path; stems that are none come last."""
+    """Sort by the stem as a number, then by path; stems that are none come last."""
     ids = stem_ids(labels.stems.take(pa.array(rows)))
     order = np.argsort(ids, kind="stable")
     rows, ids = rows[order], ids[order]

@@ -1,4 +1,7 @@
-"""Parts of very many paths at once: Arrow columns cut in NumPy, where a loop over the paths would take seconds."""
+"""
+This module cuts very many paths into their parts at once: Arrow columns cut in NumPy, where a loop over the paths would
+take seconds.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ NO_ID = np.iinfo(np.int64).max  # where an image id is expected and the name is 
 
 class PathParts(NamedTuple):
     """
-    Of N paths "folder/name.suffix", large_string (N,) each.
+    These are the parts of N paths "folder/name.suffix", large_string (N,) each.
 
     Attributes:
         folders: all before the last slash; empty where there is none.
@@ -45,6 +48,8 @@ PIECE = 1 << 16  # paths that are cut at a time: it takes many times their own r
 
 def split_paths(paths: pa.LargeStringArray) -> PathParts:
     """
+    Cut paths into folders, names, stems and suffixes.
+
     Args:
         paths: large_string (N,), no nulls.
 
@@ -72,7 +77,7 @@ def _split(paths: pa.LargeStringArray) -> PathParts:
 
 def cut_texts(content: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> pa.LargeBinaryArray:
     """
-    content[starts[i] : ends[i]] for each i.
+    Return content[starts[i] : ends[i]] for each i.
 
     Args:
         content: uint8.
@@ -90,27 +95,35 @@ def cut_texts(content: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> pa.L
 
 
 def composed(texts: pa.LargeStringArray) -> pa.LargeStringArray:
-    """In Unicode's composed form, NFC. (Arrow's own way leaves letters decomposed, up to version 18 at least.)"""
+    """
+    Return texts in Unicode's composed form, NFC. (Arrow's own way leaves letters decomposed, up to version 18 at
+    least.)
+    """
     if pc.all(pc.string_is_ascii(texts), min_count=0).as_py():
         return texts
     return pa.array([unicodedata.normalize("NFC", text) for text in texts.to_pylist()], pa.large_string())
 
 
 def _last(content: np.ndarray, byte: int, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """The position of the last such byte in content[starts[i] : ends[i]]; -1 where there is none. No byte of a letter
-    outside ASCII is one, in UTF-8."""
+    """
+    Find the position of the last such byte in content[starts[i] : ends[i]]; -1 where there is none. No byte of a letter
+    outside ASCII is one, in UTF-8.
+    """
     positions = np.concatenate([[-1], np.flatnonzero(content == byte)])
     found = positions[np.searchsorted(positions, ends) - 1]
     return np.where(found < starts, -1, found)
 
 
 def escaped(text: str) -> str:
-    """What is not Unicode in it, as in names of files and broken JSON, written as escapes."""
+    """Write what is not Unicode in a text, as in names of files and broken JSON, as escapes."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
 def text_column(texts: list[str]) -> tuple[pa.LargeStringArray, list[int]]:
-    """The texts, and the places of those that are not Unicode, as names of files can be: written with escapes."""
+    """
+    Make a column of texts, and list the rows of those that are not Unicode, as names of files can be: they are written
+    with escapes.
+    """
     try:
         return pa.array(texts, pa.large_string()), []
     except UnicodeEncodeError:
@@ -120,19 +133,19 @@ def text_column(texts: list[str]) -> tuple[pa.LargeStringArray, list[int]]:
 
 
 def stem_of(path: str) -> str:
-    """The file's name without its ending, in Unicode's composed form."""
+    """Return the file's name without its ending, in Unicode's composed form."""
     name = path[path.rfind("/") + 1 :]
     stem = name[: name.rfind(".")] if "." in name else name
     return stem if stem.isascii() else unicodedata.normalize("NFC", stem)
 
 
 def stem_id(stem: str) -> int:
-    """The stem as an image id, or NO_ID."""
+    """Return the stem as an image id, or NO_ID."""
     return int(stem) if stem.isdecimal() and len(stem) < 19 else NO_ID
 
 
 def stem_ids(stems: pa.LargeStringArray) -> np.ndarray:
-    """:func:`stem_id` of each, int64 (N,)."""
+    """Return :func:`stem_id` of each stem, int64 (N,)."""
     is_usual = pc.match_substring_regex(stems, "^[0-9]{1,18}$")
     ids = pc.if_else(is_usual, stems, str(NO_ID)).cast(pa.int64()).to_numpy().copy()
     # Digits of other scripts are digits too; of ASCII there are no others.

@@ -1,4 +1,7 @@
-"""Read what sources.py found: an annotation as JSON, a photograph to see whether it is whole; in files and archives."""
+"""
+This module reads what :mod:`.discovery` found: an annotation as JSON, a photograph to see whether it is whole; in files
+and archives.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,8 @@ __all__ = ["SourceReader", "UnreadableError", "file_stamp"]
 
 class UnreadableError(Exception):
     """
+    An annotation or image cannot be read.
+
     Attributes:
         reason, value: for the :class:`Problem`.
     """
@@ -30,13 +35,16 @@ class UnreadableError(Exception):
 
 
 def file_stamp(stat: os.stat_result | None) -> bytes:
-    """What changes when a file's content does, as far as that can be told without reading it; None: there is none."""
+    """
+    Return what changes when a file's content does, as far as that can be told without reading it; None: there is no
+    file.
+    """
     return b"%d %d " % (stat.st_size, stat.st_mtime_ns) if stat else b"none"
 
 
 class SourceReader:
     """
-    In one process; it keeps every archive that it read from open.
+    This reader works in one process; it keeps every archive that it read from open.
 
     Attributes:
         stamps: label file outside of archives -> its :func:`file_stamp` when it was read; for the caller to clear.
@@ -52,6 +60,8 @@ class SourceReader:
 
     def read_label(self, labels: FileTable, row: int) -> tuple[bytes, Any, bool]:
         """
+        Read an annotation.
+
         Returns:
             The file's content; its JSON value; and whether orjson read it: then it holds no NaN and no infinity.
 
@@ -106,6 +116,8 @@ class SourceReader:
 
     def image_fault(self, images: FileTable, row: int, size: tuple[int, int]) -> str:
         """
+        Look for a fault in an image.
+
         Args:
             size: width and height as the annotation states them.
 

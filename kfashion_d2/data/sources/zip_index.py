@@ -49,7 +49,7 @@ class ZipIndexError(ValueError):
 
 class ZipEntry(NamedTuple):
     """
-    One file of an archive.
+    An entry is one file of an archive.
 
     Attributes:
         name: its path inside the archive.
@@ -71,7 +71,7 @@ class ZipEntry(NamedTuple):
 
 def read_zip_index(path: str | Path) -> Iterator[ZipEntry]:
     """
-    The entries of an archive, one object each; see :func:`read_zip_chunks`.
+    List the entries of an archive, one object each; see :func:`read_zip_chunks`.
 
     Raises:
         ZipIndexError, OSError: as it says.
@@ -112,7 +112,7 @@ def read_zip_chunks(path: str | Path) -> Iterator[tuple[pa.LargeStringArray, np.
 
 
 def _find_directory(file, size: int) -> tuple[int, int, int, int]:
-    """(entries, position, length in bytes, bytes before the archive's own start) of the table of contents."""
+    """Find the table of contents: (entries, position, length in bytes, bytes before the archive's own start)."""
     tail_size = min(size, _END.size + MAX_COMMENT)
     file.seek(size - tail_size)
     tail = file.read(tail_size)
@@ -143,7 +143,7 @@ def _find_directory(file, size: int) -> tuple[int, int, int, int]:
 
 
 def _find_rows(directory: bytes, at: int, count: int) -> tuple[list[int], int]:
-    """Where `count` rows of the table start, the first at byte `at`; and where they end."""
+    """Find where `count` rows of the table start, the first at byte `at`; and where they end."""
     rows, unpack, end = [], _SIZES.unpack_from, len(directory)
     for _ in range(count):
         if at + _ROW.itemsize > end:
@@ -160,6 +160,8 @@ def _find_rows(directory: bytes, at: int, count: int) -> tuple[list[int], int]:
 
 def _read_rows(directory: bytes, starts: list[int], start: int, shift: int) -> tuple[pa.LargeStringArray, np.ndarray]:
     """
+    Read rows of the table of contents as columns of numbers.
+
     Args:
         starts: of the table's rows.
         start, shift: as :func:`_find_directory` says.
@@ -186,7 +188,7 @@ def _read_rows(directory: bytes, starts: list[int], start: int, shift: int) -> t
 
 
 def _zip64(extra: bytes, size: int, compressed: int, offset: int) -> tuple[int, int, int]:
-    """The three numbers, those that do not fit 32 bits taken from the extra field, in its order."""
+    """Return the three numbers, those that do not fit 32 bits taken from the extra field, in its order."""
     at = 0
     while at + 4 <= len(extra):
         kind, length = struct.unpack_from("<2H", extra, at)
@@ -205,7 +207,7 @@ def _zip64(extra: bytes, size: int, compressed: int, offset: int) -> tuple[int, 
 
 
 def _decode_all(raw: pa.LargeBinaryArray, flags: np.ndarray) -> pa.LargeStringArray:
-    """As :func:`_decode` does one by one, which is left those that are not plainly UTF-8."""
+    """Decode all names as :func:`_decode` does one by one, which is left those that are not plainly UTF-8."""
     try:
         names = raw.cast(pa.large_string())
     except pa.ArrowInvalid:
@@ -233,7 +235,7 @@ def _decode(raw: bytes, flags: int) -> str:
 
 def entry_fault(entry: ZipEntry, max_size: int) -> str:
     """
-    Why an entry is not to be read, or "".
+    Say why an entry is not to be read, or return "".
 
     Args:
         entry: of :func:`read_zip_index`.
@@ -256,6 +258,8 @@ def entry_fault(entry: ZipEntry, max_size: int) -> str:
 
 def may_be_faulty(names: pa.LargeStringArray, numbers: np.ndarray, max_size: int) -> np.ndarray:
     """
+    Say which entries :func:`entry_fault` has to look at.
+
     Args:
         names, numbers: of :func:`read_zip_chunks`.
         max_size: as for :func:`entry_fault`.

@@ -1,1 +1,1 @@
-"""Splits are divided anew so that no photograph of one group is in two of them."""
+"""This package divides splits anew so that no photographs of one group are in two of them."""

@@ -1,5 +1,5 @@
 """
-Photographs that belong together: of one look, the same file twice, or nearly the same picture.
+This module finds photographs that belong together: of one look, the same file twice, or nearly the same picture.
 
 Rows are the images of several splits, one split after the other: N in all. A pair is a pair of rows.
 """
@@ -35,6 +35,8 @@ TAIL = 4096  # bytes
 
 class ImagePairs(NamedTuple):
     """
+    These are pairs of photographs that belong together.
+
     Attributes:
         first, second: int64 (M,), rows; `first` is the smaller one.
         kind: int8 (M,), index in KINDS.
@@ -75,7 +77,7 @@ def find_image_pairs(
 
 
 def connected_groups(pairs: ImagePairs, num_rows: int) -> np.ndarray:
-    """int64 (N,): rows that pairs join, directly or through others, have one number."""
+    """Number the groups: rows that pairs join, directly or through others, have one number; int64 (N,)."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -86,7 +88,7 @@ def connected_groups(pairs: ImagePairs, num_rows: int) -> np.ndarray:
 
 def _same(codes: np.ndarray, splits: np.ndarray, kind: int) -> ImagePairs:
     """
-    ImagePairs between rows of one code.
+    Pair the rows of one code.
 
     Args:
         codes: int64 (N,); -1 is no code.
@@ -111,7 +113,7 @@ def _same(codes: np.ndarray, splits: np.ndarray, kind: int) -> ImagePairs:
 
 
 def _codes(texts: pa.Array) -> np.ndarray:
-    """int64 (N,): equal texts have one number, null has -1."""
+    """Number the texts: equal texts have one number, null has -1; int64 (N,)."""
     return texts.dictionary_encode().indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
 
 
@@ -122,7 +124,7 @@ def _look_codes(datasets: Sequence[KFashionDataset]) -> np.ndarray:
 
 def near_pairs(hashes: np.ndarray, max_distance: int) -> tuple[np.ndarray, np.ndarray]:
     """
-    Every pair of hashes that differ in at most `max_distance` bits. Cut into one band more than that, such a pair
+    Find every pair of hashes that differ in at most `max_distance` bits. Cut into one band more than that, such a pair
     agrees in a band; so only hashes that do are compared.
 
     Args:
@@ -170,7 +172,7 @@ def _near(hashes: np.ndarray, splits: np.ndarray, max_distance: int) -> Iterator
 def _read_images(
     datasets: Sequence[KFashionDataset], near: bool, workers: int
 ) -> tuple[np.ndarray, list[int | None] | None]:
-    """Codes of the contents, int64 (N,) with -1 for none; and with `near` the perceptual hashes."""
+    """Compute codes of the images' contents, int64 (N,) with -1 for none; and with `near` the perceptual hashes."""
     stored = [batch.column(CONTENT_COLUMN) for batch in _batches(datasets) if CONTENT_COLUMN in batch.schema.names]
     if stored and not near:
         return _codes(pa.chunked_array(stored).combine_chunks()), None
@@ -218,7 +220,7 @@ def _map(function: Callable[[str], Any], names: list[str], workers: int, desc: s
 
 
 def _tail_digest(file_name: str) -> bytes | None:
-    """Of a file's size and its end: files that differ here are different, and little is read."""
+    """Hash a file's size and its end: files that differ here are different, and little is read."""
     if not os.path.isfile(file_name):
         return _digest(file_name)
     with open(file_name, "rb") as file:

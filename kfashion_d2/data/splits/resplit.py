@@ -1,5 +1,6 @@
 """
-New splits from converted ones: that do not leak, with the labels in the same shares, and small ones for experiments.
+This module makes new splits from converted ones: that do not leak, with the labels in the same shares, and small ones
+for experiments.
 
 N images of all the splits given, one split after the other; L labels: of every group, the categories and the styles.
 """
@@ -88,6 +89,8 @@ def take_subset(
     seed: int = 0,
 ) -> dict[str, int]:
     """
+    Make a small split of one or more splits, with every label in it.
+
     Args:
         output: the new split's folder.
         fraction: this share of the images, and of every label's images as nearly as possible; or
@@ -172,6 +175,8 @@ def check_leaks(
 
 def image_labels(datasets: Sequence[KFashionDataset]) -> tuple[np.ndarray, np.ndarray]:
     """
+    List every known label of every image.
+
     Returns:
         rows (int64) and labels (int64) of every known label of every image, each pair once, in the order of the rows.
     """
@@ -229,7 +234,7 @@ def assign_groups(
 
 
 def _some_of_each(rows: np.ndarray, labels: np.ndarray, num_rows: int, number: int, seed: int) -> np.ndarray:
-    """bool (N,)"""
+    """Choose rows so that every label has some; bool (N,)."""
     order = np.argsort(labels, kind="stable")
     counts = np.bincount(labels, minlength=1)
     ends = np.cumsum(counts)

@@ -1,4 +1,4 @@
-"""Counts over converted splits: labels, splits, problems, pairs of labels. Names load on first use."""
+"""This package counts over converted splits: labels, splits, problems, pairs of labels. Names load on first use."""
 
 from ...utils.lazy import lazy_exports
 

@@ -1,5 +1,5 @@
 """
-What a converted data set holds, counted from its Arrow columns; no dataset dict is made.
+This module says what a converted data set holds, counted from its Arrow columns; no dataset dict is made.
 
 Shapes: N images, G garments, P parts, C label columns, Q groups of them (see label_columns.py).
 """
@@ -45,7 +45,7 @@ def open_splits(
     folder: str | Path, *, schema: AttributeSchema | None = None, image_root: str | Path | None = None
 ) -> dict[str, KFashionDataset]:
     """
-    The splits of a converted data set, by name; a folder that is itself a split gives that one.
+    Open the splits of a converted data set, by name; a folder that is itself a split gives that one.
 
     Raises:
         FileNotFoundError: there is none.
@@ -63,6 +63,8 @@ def open_splits(
 
 def analyze_splits(splits: Mapping[str, KFashionDataset], problems: str | Path | None = None) -> dict[str, Any]:
     """
+    Count everything that the data report shows.
+
     Args:
         splits: of one schema, by name.
         problems: the conversion's problems.jsonl, where there is one.
@@ -102,6 +104,8 @@ def analyze_splits(splits: Mapping[str, KFashionDataset], problems: str | Path |
 
 def _describe(counts: SplitCounts, schema: AttributeSchema) -> dict[str, Any]:
     """
+    Turn counts into a summary of plain values.
+
     Returns:
         "images", "garments", "images_without_garment", "images_without_file"; "garments_per_image" (number -> images);
         "parts" (part -> "garments", "images"); "part_combinations" ("top+bottom" -> images); "groups", category too
@@ -172,8 +176,9 @@ def _style_pairs(table: np.ndarray, names: list[str]) -> list[dict[str, Any]]:
 
 def _group(counts: SplitCounts, schema: AttributeSchema, name: str) -> dict[str, Any]:
     """
-    "states": part -> garments by what is known of the group: "labelled", "none", "unknown" or "not_applicable", which
-    add up to the part's garments; "labels": label -> part -> garments, without parts that have none.
+    Summarise a group: "states": part -> garments by what is known of the group: "labelled", "none", "unknown" or
+    "not_applicable", which add up to the part's garments; "labels": label -> part -> garments, without parts that have
+    none.
     """
     q = counts.columns.group_names.index(name)
     columns = counts.columns.slice(name)
@@ -212,6 +217,8 @@ def _spread(
     garments: dict[str, np.ndarray], name: str, parts: list[str], keep: np.ndarray | None = None
 ) -> dict[str, Any]:
     """
+    Summarise how values are spread.
+
     Returns:
         "percentiles"; a histogram's "edges", "counts" in it, part -> garments. What lies beyond is in the end bins.
     """
@@ -230,7 +237,7 @@ def _spread(
 
 def _rects(garments: dict[str, np.ndarray], parts: list[str]) -> dict[str, Any]:
     """
-    Of the rects as they stand in the files, of garments that were kept.
+    Summarise the rects as the files have them, of garments that were kept.
 
     Returns:
         "compared": garments with a rect and a polygon's bounds; "rect_iou": a spread of their agreement; "below":

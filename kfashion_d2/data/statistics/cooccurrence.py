@@ -1,5 +1,5 @@
 """
-Which labels stand together more often than chance would have it.
+This module finds labels that occur together more often than chance would have it.
 
 Shapes: G rows (garments, or images), C labels, Q groups of labels.
 """
@@ -15,7 +15,7 @@ __all__ = ["Cooccurrence", "Pair"]
 
 class Pair(NamedTuple):
     """
-    Two labels that stand together.
+    Two labels occur together, and this is how often.
 
     Attributes:
         first, second: their columns, the smaller first.
@@ -34,10 +34,14 @@ class Pair(NamedTuple):
 
 
 class Cooccurrence:
-    """Counts of pairs, over rows that come in batches. Rows where a group is unknown say nothing about its labels."""
+    """
+    This counter takes pairs over rows that come in blocks. Rows where a group is unknown say nothing about its labels.
+    """
 
     def __init__(self, groups: np.ndarray):
         """
+        Start with nothing counted.
+
         Args:
             groups: int64 (C,), the group of every label, numbers from 0.
         """
@@ -49,6 +53,8 @@ class Cooccurrence:
 
     def add(self, labels: np.ndarray, known: np.ndarray) -> None:
         """
+        Count the rows of a block.
+
         Args:
             labels: bool (G, C). At most 2**24 rows, which float32 counts exactly.
             known: bool (G, Q), whether the row's labels of the group are known.
@@ -65,6 +71,8 @@ class Cooccurrence:
 
     def strongest(self, num: int, least: int) -> list[Pair]:
         """
+        Return the pairs whose labels depend on each other most.
+
         Args:
             num: how many pairs.
             least: rows that a pair must have, since a pair that was seen twice proves nothing.

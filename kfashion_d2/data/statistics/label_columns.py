@@ -1,5 +1,5 @@
 """
-All labels as columns of a matrix, a shard at a time, and garments picked by their labels.
+This module reads all labels as columns of a matrix, a shard at a time, and picks garments by their labels.
 
 Shapes: G garments, C columns: the categories, the groups' labels in the schema's order, the styles; Q groups of them.
 """
@@ -23,6 +23,8 @@ LEAST_SIDE = 24  # pixels; in a smaller box there is nothing to be seen
 
 class LabelColumns:
     """
+    This reader knows which column of the matrix stands for which label.
+
     Attributes:
         group_names (list[str]): Q names.
         labels (list[tuple[str, Label]]): of each column its group and label.
@@ -51,6 +53,8 @@ class LabelColumns:
 
     def read(self, shard: StoreShard) -> tuple[np.ndarray, np.ndarray]:
         """
+        Read the matrix of a shard.
+
         Returns:
             bool (G, C): which labels a garment has; bool (G, Q): of which groups they are known. The style is the
             image's.
@@ -72,7 +76,7 @@ def pick_garments(
     datasets: Sequence[KFashionDataset], num: int, seed: int = 0
 ) -> dict[tuple[str, str], list[tuple[int, int, int]]]:
     """
-    Garments of every label, at random, of those that have an image and are large enough to be seen.
+    Pick garments of every label, at random, of those that have an image and are large enough to be seen.
 
     Args:
         datasets: splits of one schema.

@@ -1,5 +1,5 @@
 """
-Counts over a split, from the columns of our store, where no dataset dict is made.
+This module counts over a split, from the columns of our store, where no dataset dict is made.
 
 Shapes: N images, G garments, K classes, L labels.
 """
@@ -19,7 +19,7 @@ __all__ = ["class_ids", "garment_labels", "has_file", "image_labels", "label_cou
 
 
 def class_ids(dataset: KFashionDataset, shard: StoreShard) -> np.ndarray:
-    """int64 (G,): the class of each garment of a shard in the dataset's class mode, -1 unknown."""
+    """Return the class of each garment of a shard in the dataset's class mode, -1 unknown; int64 (G,)."""
     parts, categories = (np.asarray(column, dtype=np.int64) for column in (shard.part, shard.category))
     if dataset.classes == "part":
         return parts
@@ -30,7 +30,7 @@ def class_ids(dataset: KFashionDataset, shard: StoreShard) -> np.ndarray:
 
 def garment_labels(shard: StoreShard, name: str, num_garments: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """
-    A group of a shard.
+    Read the labels of a group in a shard.
 
     Returns:
         bool (G,): whether the group is known of the garment; then the known labels: int64 (M,) garments, their labels.
@@ -51,7 +51,7 @@ def garment_labels(shard: StoreShard, name: str, num_garments: int) -> tuple[np.
 
 
 def has_file(shard: StoreShard) -> np.ndarray:
-    """bool (N,): which images of a shard have a file, not labels alone."""
+    """Say which images of a shard have a file, not labels alone; bool (N,)."""
     return np.diff(np.asarray(shard.texts["file_name"].offsets)[: len(shard.offsets)]) > 0
 
 
@@ -59,7 +59,7 @@ def label_counts(
     dataset: KFashionDataset | Iterable[Mapping[str, Any]], schema: AttributeSchema, num_classes: int | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """
-    How often each label occurs with each class.
+    Count how often each label occurs with each class.
 
     Args:
         dataset: a split of our store, counted from its columns; or dataset dicts from anywhere, read one by one.
@@ -103,7 +103,7 @@ def _label_counts_of_dicts(
 
 
 def style_counts(dataset: KFashionDataset) -> np.ndarray:
-    """int64 (2, S): images with a garment, of each style and of each sub-style; an unknown one counts nowhere."""
+    """Count images with a garment, of each style and of each sub-style; an unknown one counts nowhere. int64 (2, S)."""
     size, seen = len(dataset.schema.styles), dataset.num_garments > 0
     columns = [dataset.column(name)[seen] for name in ("style", "sub_style")]
     return np.stack([np.bincount(column[column >= 0], minlength=size) for column in columns])
@@ -111,7 +111,7 @@ def style_counts(dataset: KFashionDataset) -> np.ndarray:
 
 def image_labels(dataset: KFashionDataset, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """
-    What occurs in which image, each pair once.
+    List which label occurs in which image, each pair once.
 
     Args:
         names: of attribute groups; "category" and "style" too.

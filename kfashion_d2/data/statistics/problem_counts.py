@@ -1,4 +1,7 @@
-"""What the converter wrote into problems.jsonl, by reason; and file names that stand for more than one image."""
+"""
+This module counts what the converter wrote into problems.jsonl, by reason; and file names that stand for more than one
+image.
+"""
 
 from __future__ import annotations
 
@@ -29,12 +32,14 @@ def _short(value: Any) -> str:
 
 
 def count_read(splits: Mapping[str, KFashionDataset]) -> dict[str, int]:
-    """`annotations` and `garments` that the conversion read, those that it dropped too."""
+    """Count the `annotations` and `garments` that the conversion read, those that it dropped too."""
     return {of: sum(dataset.meta.get(of, 0) for dataset in splits.values()) for of in ("annotations", "garments")}
 
 
 def count_problems(path: str | Path, splits: Mapping[str, KFashionDataset]) -> list[dict[str, Any]]:
     """
+    Count the lines of problems.jsonl by reason.
+
     Args:
         path: of problems.jsonl.
         splits: those to report on; lines of others that lie beside the file are left out.
@@ -99,19 +104,20 @@ def count_problems(path: str | Path, splits: Mapping[str, KFashionDataset]) -> l
 
 
 def _counted(texts: pa.Array | pa.ChunkedArray) -> tuple[pa.Array, np.ndarray]:
-    """The different texts, without null and empty ones, and how often each stands there."""
+    """Return the different texts, without null and empty ones, and how often each occurs."""
     counted = texts.filter(pc.fill_null(pc.not_equal(texts, ""), False)).value_counts()
     return counted.field("values"), counted.field("counts").to_numpy()
 
 
 def look_names(names: pa.ChunkedArray) -> pa.Array:
-    """`PREFIX_NNN` of each original file name; null where it has another form."""
+    """Return `PREFIX_NNN` of each original file name; null where it has another form."""
     return pc.struct_field(pc.extract_regex(names.combine_chunks(), LOOK), "look")
 
 
 def count_shared_names(splits: Mapping[str, KFashionDataset]) -> dict[str, Any]:
     """
-    Original file names are not unique, and `PREFIX_NNN` of `PREFIX_NNN_MM.jpg` is a look that was photographed often.
+    Count names that several images share. Original file names are not unique, and `PREFIX_NNN` of `PREFIX_NNN_MM.jpg`
+    is a look that was photographed often.
 
     Returns:
         "within": split -> `names_shared` (names of more than one image), `images_sharing` (images with such a name),

@@ -1,5 +1,5 @@
 """
-Counts of one split, or of several, shard by shard.
+This module counts one split, or several, shard by shard.
 
 Shapes: P parts, S styles, G garments, C label columns, Q groups of them (see label_columns.py).
 """
@@ -34,7 +34,7 @@ COLUMNS = (
 
 class SplitCounts:
     """
-    Of one split, or of several.
+    These are the counts of one split, or of several.
 
     Attributes:
         labels, known, empty: int64 (P, C), (P, Q), (P, Q): garments that have a label; of which a group is known; that
@@ -141,7 +141,7 @@ class SplitCounts:
 
 
 def polygon_areas(shard: StoreShard) -> tuple[np.ndarray, np.ndarray]:
-    """Vertices, int64 (G,), 0 where there is no sound polygon; and area, float64 (G,)."""
+    """Count vertices, int64 (G,), 0 where there is no sound polygon; and compute areas, float64 (G,)."""
     offsets = np.asarray(shard.polygons.offsets).astype(np.int64) // 2
     points = np.asarray(shard.polygons.values).reshape(-1, 2)
     vertices = np.diff(offsets)

@@ -1,4 +1,7 @@
-"""A split on the disk: its columns, who writes it, and the data set that reads it. Names load on first use."""
+"""
+This package has a split on the disk: its columns, who writes it, and the data set that reads it. Names load on first
+use.
+"""
 
 from ...utils.lazy import lazy_exports
 

@@ -1,5 +1,5 @@
 """
-The store: a split as Arrow files, memory-mapped, one dict at a time.
+This module reads the store: a split as Arrow files, memory-mapped, one dict at a time.
 
 A split's folder holds `shard-00000.arrow`, ... and `meta.json`. A row is an image; its garments are parallel lists
 (`part`, `category`, ...), so that a row is read through views of the file, without building an Arrow scalar.
@@ -31,7 +31,7 @@ _NOT_APPLICABLE_LIST = [NOT_APPLICABLE]
 
 def read_meta(split_dir: str | Path, schema: AttributeSchema) -> dict[str, Any]:
     """
-    A split's `meta.json`, checked.
+    Read a split's `meta.json`, and check it.
 
     Raises:
         FileNotFoundError: the folder holds no converted split.
@@ -75,6 +75,8 @@ class KFashionDataset(Dataset):
         schema: AttributeSchema | None = None,
     ):
         """
+        Open a split; its files are mapped when they are first read.
+
         Args:
             split_dir: a split that the converter wrote, as in `datasets/kfashion/train`.
             classes: "category", "part" or "category_or_part".
@@ -124,22 +126,22 @@ class KFashionDataset(Dataset):
         return shard
 
     def shards(self) -> Iterator[StoreShard]:
-        """The columns of every file, in order: for statistics over all garments without a dict."""
+        """Yield the columns of every file, in order: for statistics over all garments without a dict."""
         return map(self._shard, range(len(self._ends)))
 
     def column(self, name: str) -> np.ndarray:
-        """A column of numbers over all images ("image_id", "height", "style", ...), (N,)."""
+        """Return a column of numbers over all images ("image_id", "height", "style", ...), (N,)."""
         parts = [shard.images[name] for shard in self.shards()]
         return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)
 
     @cached_property
     def image_ids(self) -> np.ndarray:
-        """int64 (N,)"""
+        """Return the ids of all images, int64 (N,)."""
         return self.column("image_id")
 
     @cached_property
     def num_garments(self) -> np.ndarray:
-        """int64 (N,): garments of each image, those of unknown category too."""
+        """Count the garments of each image, those of unknown category too; int64 (N,)."""
         parts = [np.diff(shard.offsets) for shard in self.shards()]
         return np.concatenate(parts).astype(np.int64) if parts else np.zeros(0, dtype=np.int64)
 
@@ -149,6 +151,8 @@ class KFashionDataset(Dataset):
 
     def index_of(self, image_id: int) -> int:
         """
+        Return the index of an image by its id.
+
         Raises:
             KeyError: no image has this id.
         """
@@ -159,7 +163,7 @@ class KFashionDataset(Dataset):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         """
-        The dataset dict of an image, new at every call.
+        Make the dataset dict of an image, a new one at every call.
 
         Raises:
             IndexError: past the end.

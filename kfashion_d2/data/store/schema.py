@@ -1,6 +1,6 @@
 """
-The columns of the store's files, see store.py. No torch here: the converter's processes do without it, and without the
-half gigabyte that it takes.
+This module has the columns of the store's files; see dataset.py. It needs no torch: the converter's processes do
+without it, and without the half gigabyte that it takes.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ FILE_FIELDS = {
 
 def parsed_schema(schema: AttributeSchema) -> pa.Schema:
     """
-    The columns that an annotation alone gives.
+    List the columns that an annotation alone gives.
 
     Raises:
         ValueError: a group has more labels than the store can hold.
@@ -78,13 +78,15 @@ def parsed_schema(schema: AttributeSchema) -> pa.Schema:
 
 
 def arrow_schema(schema: AttributeSchema) -> pa.Schema:
-    """The columns of a shard; the vocabulary's hash is in its metadata."""
+    """List the columns of a shard; the vocabulary's hash is in the metadata."""
     fields = [*parsed_schema(schema), *(pa.field(name, kind) for name, kind in FILE_FIELDS.items())]
     return pa.schema(fields, metadata={"kfashion_schema": schema.hash, "kfashion_format": str(FORMAT)})
 
 
 def records_to_table(records: Iterable[Mapping[str, Any]], schema: AttributeSchema) -> pa.Table:
     """
+    Turn records into the columns that annotations give.
+
     Args:
         records: as :func:`parse_annotation` gives them. Of their rects nothing is known.
         schema: the one that they were parsed with.

@@ -1,4 +1,7 @@
-"""One Arrow file of a split: its columns as views, from which a row is read without building an Arrow scalar."""
+"""
+This module reads one Arrow file of a split: its columns as views, from which a row is read without building an Arrow
+scalar.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,10 @@ _LOCATION = ("zip_offset", "zip_compressed_size", "zip_entry_size", "zip_method"
 
 
 def _numbers(array: pa.Array) -> np.ndarray:
-    """A view of a column of numbers without nulls. (Arrow's own way loads pandas, where there is one, at first use.)"""
+    """
+    Return a view of a column of numbers without nulls. (Arrow's own way loads pandas, where there is one, at first
+    use.)
+    """
     _, buffer = array.buffers()
     dtype = np.dtype({"double": "float64", "float": "float32"}.get(str(array.type), str(array.type)))
     if buffer is None:
@@ -33,7 +39,7 @@ def _view(values: Any) -> memoryview:
 
 
 def _list_offsets(array: pa.ListArray | pa.StringArray) -> np.ndarray:
-    """int32 (rows + 1,)"""
+    """Return where the rows of a list column begin, int32 (rows + 1,)."""
     offsets = array.buffers()[1]
     if offsets is None:
         return np.zeros(1, dtype=np.int32)
@@ -41,7 +47,7 @@ def _list_offsets(array: pa.ListArray | pa.StringArray) -> np.ndarray:
 
 
 class _Lists:
-    """A list column: row i is `values[offsets[i] : offsets[i + 1]]`."""
+    """This is a list column: row i is `values[offsets[i] : offsets[i + 1]]`."""
 
     __slots__ = ("offsets", "values")
 
@@ -51,7 +57,7 @@ class _Lists:
 
 
 class _Texts:
-    """A string column: row i is `data[offsets[i] : offsets[i + 1]]`, UTF-8."""
+    """This is a string column: row i is `data[offsets[i] : offsets[i + 1]]`, UTF-8."""
 
     __slots__ = ("data", "offsets")
 
@@ -61,7 +67,7 @@ class _Texts:
 
 
 class StoreShard:
-    """The columns of one Arrow file, mapped on first use."""
+    """A shard has the columns of one Arrow file, mapped on first use."""
 
     def __init__(self, path: Path, schema: AttributeSchema):
         with pa.memory_map(str(path)) as source:

@@ -1,4 +1,7 @@
-"""Write a split from Arrow tables, in the store's format. Everything but the converter writes splits through here."""
+"""
+This module writes a split from Arrow tables, in the store's format. Everything but the converter writes splits through
+it.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ ROWS = 4096  # images a shard
 
 
 def write_table(path: Path, table: pa.Table) -> str:
-    """An Arrow file of one record batch. Returns its SHA-256."""
+    """Write an Arrow file of one record batch, and return its SHA-256."""
     batches = table.combine_chunks().to_batches() or [pa.RecordBatch.from_pylist([], schema=table.schema)]
     with new_path(path, one_writer=True) as temporary:
         with pa.OSFile(str(temporary), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
@@ -35,13 +38,13 @@ def write_table(path: Path, table: pa.Table) -> str:
 
 
 def store_hash(shard_hashes: Iterable[str]) -> str:
-    """Of a split, from what :func:`write_table` returned for its shards."""
+    """Hash a split, from what :func:`write_table` returned for its shards."""
     return hashlib.sha256("".join(shard_hashes).encode()).hexdigest()
 
 
 def select_rows(datasets: Iterable[KFashionDataset], keep: np.ndarray) -> Iterator[pa.Table]:
     """
-    The rows that are kept, in their order.
+    Yield the rows that are kept, in their order.
 
     Args:
         keep: bool (N,) over the images of all the splits, one after the other.
@@ -106,7 +109,7 @@ def write_split(
 
 
 def _of_size(tables: Iterable[pa.Table], size: int) -> Iterator[pa.Table]:
-    """The same rows in tables of `size`, the last one smaller."""
+    """Cut the same rows into tables of `size`, the last one smaller."""
     waiting: list[pa.Table] = []
     count = 0
     for table in tables:

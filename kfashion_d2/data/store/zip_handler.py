@@ -1,4 +1,7 @@
-"""Detectron2's PathManager opens images inside zip archives: stock mappers, tools and drawing read them too."""
+"""
+This module lets Detectron2's PathManager open images inside zip archives: stock mappers, tools and drawing read them
+too.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ __all__ = ["ZipPathHandler", "register_zip_handler"]
 
 
 class ZipPathHandler(PathHandler):
-    """Reads ``kfashion-zip://`` URIs, see :func:`zip_uri`; there is no writing."""
+    """This handler reads ``kfashion-zip://`` URIs, see :func:`zip_uri`; there is no writing."""
 
     def _get_supported_prefixes(self) -> list[str]:
         return [PREFIX]

@@ -1,4 +1,4 @@
-"""One entry of a zip archive with one read, and the URI that says where it is."""
+"""This module reads one entry of a zip archive with one read, and makes the URI that says where it is."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class ZipChangedError(ValueError):
 
 class EntryLocation(NamedTuple):
     """
-    Where an entry's bytes are.
+    This says where an entry's bytes are.
 
     Attributes:
         offset: of its local header.
@@ -56,8 +56,8 @@ class EntryLocation(NamedTuple):
 
 def zip_uri(path: str, name: str, location: EntryLocation | tuple[int, ...]) -> str:
     """
-    ``kfashion-zip://<six numbers>/abs/archive.zip!/folder/1.jpg``: it holds all that a reader needs, in any process,
-    and ends like the file's name.
+    Make ``kfashion-zip://<six numbers>/abs/archive.zip!/folder/1.jpg``: it holds all that a reader needs, in any
+    process, and ends like the file's name.
 
     Args:
         path: of the archive, absolute.
@@ -68,6 +68,8 @@ def zip_uri(path: str, name: str, location: EntryLocation | tuple[int, ...]) -> 
 
 def parse_zip_uri(uri: str) -> tuple[str, str, EntryLocation]:
     """
+    Take a URI of :func:`zip_uri` apart.
+
     Returns:
         The archive's path, the entry's name, and its place.
 
@@ -104,7 +106,7 @@ def _open(path: str) -> _OpenFile:
 
 def read_entry(path: str, location: EntryLocation) -> bytes:
     """
-    An entry's content.
+    Read an entry's content.
 
     Raises:
         ZipChangedError: the archive's size or time is not that of the conversion.
@@ -124,7 +126,7 @@ def read_entry(path: str, location: EntryLocation) -> bytes:
 
 
 def read_at(fd: int, offset: int, compressed_size: int, size: int, method: int, where: str) -> bytes:
-    """As :func:`read_entry`, from an open file; `where` is for the message."""
+    """Read an entry as :func:`read_entry` does, from an open file; `where` is for the message."""
     data = os.pread(fd, _LOCAL.size + _SLACK + compressed_size, offset)
     if len(data) < _LOCAL.size or data[:4] != b"PK\3\4":
         raise ZipEntryError(f"{where}: no zip entry at byte {offset}")
@@ -145,11 +147,11 @@ def read_at(fd: int, offset: int, compressed_size: int, size: int, method: int, 
 
 
 def read_zip_uri(uri: str) -> bytes:
-    """The content of what :func:`zip_uri` names; raises as :func:`parse_zip_uri` and :func:`read_entry` say."""
+    """Read the content of what :func:`zip_uri` names; raises as :func:`parse_zip_uri` and :func:`read_entry` say."""
     path, _, location = parse_zip_uri(uri)
     return read_entry(path, location)
 
 
 def read_image_bytes(file_name: str) -> bytes:
-    """The content of a dataset dict's `file_name`, a path or a location in a zip archive."""
+    """Read the content of a dataset dict's `file_name`, a path or a location in a zip archive."""
     return read_zip_uri(file_name) if file_name.startswith(PREFIX) else Path(file_name).read_bytes()

@@ -1,6 +1,6 @@
 """
-Confidence intervals by bootstrap over images (Efron 1979): images are drawn anew with replacement, garments stay with
-theirs.
+This module gives confidence intervals by bootstrap over images (Efron 1979): images are drawn anew with replacement,
+garments stay with theirs.
 
 Nothing is matched or sorted twice: a replicate is a number of copies for each image, and the counts behind F1, accuracy
 and recall are sums over images, so all replicates are one matrix product.
@@ -33,7 +33,7 @@ _REPLICATES_AT_ONCE = 64
 
 def image_copies(num_images: int, replicates: int, seed: int = 0) -> np.ndarray:
     """
-    How often each image is drawn in each replicate. It depends on nothing else, so that two models on the same images
+    Draw how often each image is in each replicate. It depends on nothing else, so that two models on the same images
     can be compared replicate by replicate.
 
     Returns:
@@ -51,10 +51,10 @@ def bootstrap_metrics(
     predictions: Predictions, evaluation: Evaluation, replicates: int, seed: int = 0
 ) -> dict[str, np.ndarray]:
     """
-    The headline numbers of every replicate: ``bbox/AP``, ``AP50`` and ``AP75`` (:func:`bootstrap_box_ap`), where they
-    were evaluated; of each attribute task ``recall``, of each group ``accuracy``,
-    ``balanced_accuracy`` (single), ``micro_f1``, ``mAP`` (multi) and ``macro_f1``, their ``mean/...``, and
-    ``head/f1``, ``mid/f1``, ``tail/f1`` where the bands are known; of the styles ``top1``, ``top3`` and ``macro_f1``.
+    Compute the headline numbers of every replicate: ``bbox/AP``, ``AP50`` and ``AP75`` (:func:`bootstrap_box_ap`),
+    where they were evaluated; of each attribute task ``recall``, of each group ``accuracy``, ``balanced_accuracy``
+    (single), ``micro_f1``, ``mAP`` (multi) and ``macro_f1``, their ``mean/...``, and ``head/f1``, ``mid/f1``,
+    ``tail/f1`` where the bands are known; of the styles ``top1``, ``top3`` and ``macro_f1``.
 
     Args:
         predictions: what was evaluated.
@@ -86,8 +86,8 @@ def confidence_intervals(
     samples: Mapping[str, np.ndarray], values: Mapping[str, float], confidence: float = 0.95
 ) -> dict[str, tuple[float, float]]:
     """
-    The percentiles of the replicates, moved so that their median lies on the value: drawn twice, the few images of a
-    rare label make it easier, so that replicates of mean AP and macro-F1 lean to one side.
+    Take the percentiles of the replicates, moved so that their median lies on the value: drawn twice, the few images of
+    a rare label make it easier, so that replicates of mean AP and macro-F1 lean to one side.
 
     Args:
         samples: of :func:`bootstrap_metrics`.
@@ -116,7 +116,7 @@ def confidence_intervals(
 
 
 def _sums_over_images(counts: np.ndarray, copies: np.ndarray) -> np.ndarray:
-    """Integers (N, C) of each image to float64 (C, B). Exact: float32 holds every sum below 2^24."""
+    """Sum integers (N, C) of each image to float64 (C, B). Exact: float32 holds every sum below 2^24."""
     sums = np.zeros((counts.shape[1], copies.shape[1]))
     for start in range(0, len(counts), _IMAGES_AT_ONCE):
         chunk = slice(start, start + _IMAGES_AT_ONCE)
@@ -142,7 +142,9 @@ def _label_metrics(
     table: LabelTable,
     threshold: float | Mapping,
 ) -> dict[str, np.ndarray]:
-    """name -> float64 (B,), 0 to 1, of float16 (M, L) scores and int8 (M, L) targets of garments in M images."""
+    """
+    Compute name -> float64 (B,), 0 to 1, of float16 (M, L) scores and int8 (M, L) targets of garments in M images.
+    """
     schema = table.schema
     found: dict[str, np.ndarray] = {}
     f1_of_labels = np.full((schema.num_labels, copies.shape[1]), math.nan)
@@ -174,7 +176,7 @@ def _label_metrics(
 
 
 def _style_metrics(scores: np.ndarray, styles: np.ndarray, copies: np.ndarray) -> dict[str, np.ndarray]:
-    """name -> float64 (B,), 0 to 1, of float32 (N, S) scores and int16 (N,) styles."""
+    """Compute name -> float64 (B,), 0 to 1, of float32 (N, S) scores and int16 (N,) styles."""
     names = np.arange(scores.shape[1])
     known = np.flatnonzero(styles >= 0)
     targets = np.where(styles[:, None] < 0, UNKNOWN, styles[:, None] == names).astype(np.int8)
@@ -190,14 +192,14 @@ def _style_metrics(scores: np.ndarray, styles: np.ndarray, copies: np.ndarray) -
 
 
 def _least(schema: AttributeSchema, threshold: float | Mapping, columns: slice, dtype, group) -> np.ndarray | None:
-    """The least scores of a multi-label group's answers; None of a single-label group."""
+    """Return the least scores of a multi-label group's answers; None of a single-label group."""
     return None if group.is_single else threshold_row(threshold, schema).astype(dtype)[columns]
 
 
 def _counts(
     scores: np.ndarray, targets: np.ndarray, images: np.ndarray, copies: np.ndarray, least: np.ndarray | None
 ) -> np.ndarray:
-    """float64 (3, K, B): of each label of a group how often it is true, answered, and both."""
+    """Count of each label of a group how often it is true, answered, and both; float64 (3, K, B)."""
     num_labels = targets.shape[1]
     if least is None:
         known = (targets != UNKNOWN).all(axis=1)[:, None]
@@ -214,7 +216,7 @@ def _counts(
 
 
 def _average_precisions(scores: np.ndarray, targets: np.ndarray, images: np.ndarray, copies: np.ndarray) -> np.ndarray:
-    """float64 (K, B), 0 to 1: :func:`average_precision` of each label in each replicate."""
+    """Compute :func:`average_precision` of each label in each replicate; float64 (K, B), 0 to 1."""
     result = np.full((targets.shape[1], copies.shape[1]), math.nan)
     for label in np.flatnonzero((targets == 1).any(axis=0)):
         known = np.flatnonzero(targets[:, label] != UNKNOWN)

@@ -1,5 +1,6 @@
 """
-COCO's AP of boxes in every bootstrap replicate: matched once, counted with the images' copies as weights.
+This module computes COCO's AP of boxes in every bootstrap replicate: matched once, counted with the images' copies as
+weights.
 
 Shapes: N images, B replicates; of one class D detections by falling score and H hits among them.
 """
@@ -22,8 +23,8 @@ _REPLICATES_AT_ONCE = 64
 
 def bootstrap_box_ap(predictions: Predictions, copies: np.ndarray) -> dict[str, np.ndarray]:
     """
-    ``bbox/AP``, ``bbox/AP50`` and ``bbox/AP75`` of :func:`coco_metrics` in each replicate, as long as no image has more
-    than 100 detections of a class.
+    Compute ``bbox/AP``, ``bbox/AP50`` and ``bbox/AP75`` of :func:`coco_metrics` in each replicate, as long as no image
+    has more than 100 detections of a class.
 
     Args:
         copies: uint8 (N, B) of :func:`image_copies`.
@@ -67,6 +68,8 @@ def bootstrap_box_ap(predictions: Predictions, copies: np.ndarray) -> dict[str, 
 
 def _average_precision(copies: np.ndarray, hits: np.ndarray, num_gt: np.ndarray) -> np.ndarray:
     """
+    Compute COCO's average precision of one class in some replicates.
+
     Args:
         copies: uint8 (D, b), of each detection's image.
         hits: int64 (H,), positions of those that found a garment.

@@ -1,6 +1,6 @@
 """
-Where the points of detection go: what became of each detection and of each garment, and what each kind of error costs,
-after TIDE (Bolya et al., ECCV 2020).
+This module says where the points of detection go: what became of each detection and of each garment, and what each kind
+of error costs, after TIDE (Bolya et al., ECCV 2020).
 
 Shapes: as in predictions.py. A garment of unknown class excuses the detections of its part's classes on it and is no
 garment to find, as in the COCO evaluator.
@@ -42,6 +42,8 @@ _RECALLS = np.linspace(0, 1, 101)
 @dataclass(frozen=True)
 class ErrorAnalysis:
     """
+    This is what became of each detection and of each garment.
+
     Attributes:
         score_threshold, iou_threshold, background_iou: as :func:`analyze_errors` was given.
         det_outcomes: int8 (D,), index into DETECTION_OUTCOMES; -1 of a detection below the score threshold:
@@ -71,7 +73,7 @@ class ErrorAnalysis:
     gt_wrong_groups: np.ndarray
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """ "detections" and "garments" -> outcome -> how many."""
+        """Count "detections" and "garments" -> outcome -> how many."""
         dets = np.bincount(self.det_outcomes[self.det_outcomes >= 0], minlength=len(DETECTION_OUTCOMES))
         garments = np.bincount(self.gt_outcomes, minlength=len(GARMENT_OUTCOMES))
         return {
@@ -87,6 +89,8 @@ def wrong_groups(
     threshold: float | Mapping[str, float | Sequence[float]] = 0.5,
 ) -> np.ndarray:
     """
+    Say which groups of each garment were answered wrongly.
+
     Args:
         scores, targets: float (M, L), int8 (M, L).
         schema: the groups of the L columns.
@@ -120,6 +124,8 @@ def analyze_errors(
     background_iou: float = 0.1,
 ) -> ErrorAnalysis:
     """
+    Find out what became of each detection and of each garment.
+
     Args:
         score_threshold: detections below it are not looked at: at 0 nearly everything is found, and most is wrong.
         iou_threshold: of a match; None: that of ``predictions.info``.
@@ -185,8 +191,9 @@ def _best_overlaps(
     predictions: Predictions, det_offsets: np.ndarray, boxes: np.ndarray, classes: np.ndarray, least: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """
-    float64 (D',) and int64 (D',) twice: each detection's best IoU with a garment of its class and that garment, and
-    with one of another class; 0 and -1 where no IoU reaches `least`. Garments of unknown class are left out.
+    Find, as float64 (D',) and int64 (D',) twice, each detection's best IoU with a garment of its class and that
+    garment, and with one of another class; 0 and -1 where no IoU reaches `least`. Garments of unknown class are left
+    out.
     """
     num = len(boxes)
     best = np.zeros((2, num))
@@ -204,8 +211,8 @@ def points_lost(
     predictions: Predictions, *, iou_threshold: float | None = None, background_iou: float = 0.1
 ) -> dict[str, float]:
     """
-    What each kind of error costs: AP at one IoU threshold (COCO's, over all detections), and what it would gain if the
-    errors of one kind alone were repaired. The gains do not add up.
+    Compute what each kind of error costs: AP at one IoU threshold (COCO's, over all detections), and what it would gain
+    if the errors of one kind alone were repaired. The gains do not add up.
 
     A poor box is moved onto its garment and a wrong class set right, where no better detection has the garment, else
     taken away; duplicates, background and others are taken away; garments that nothing is about are not asked for.
@@ -254,9 +261,9 @@ def error_summary(
     predictions: Predictions, *, score_threshold: float = 0.5, iou_threshold: float | None = None
 ) -> dict[str, Any]:
     """
-    :func:`points_lost` and the counts of :func:`analyze_errors`, for ``metrics.json``: "points_lost", "detections" and
-    "garments", "wrong_groups" (group -> found garments whose group is answered wrong, and all whose group is known),
-    and "score_threshold" of the counts.
+    Put together :func:`points_lost` and the counts of :func:`analyze_errors`, for ``metrics.json``: "points_lost",
+    "detections" and "garments", "wrong_groups" (group -> found garments whose group is answered wrong, and all whose
+    group is known), and "score_threshold" of the counts.
     """
     errors = analyze_errors(predictions, score_threshold=score_threshold, iou_threshold=iou_threshold)
     wrong = errors.gt_wrong_groups
@@ -273,7 +280,7 @@ def error_summary(
 
 
 def _mean_ap(classes: np.ndarray, scores: np.ndarray, right: np.ndarray, num_gt: np.ndarray) -> float:
-    """COCO's AP, 0 to 1, mean over the classes that have garments; NaN of none."""
+    """Compute COCO's AP, 0 to 1, mean over the classes that have garments; NaN of none."""
     order = np.lexsort((-scores, classes))
     classes, right = classes[order], right[order]
     bounds = np.searchsorted(classes, np.arange(len(num_gt) + 1))

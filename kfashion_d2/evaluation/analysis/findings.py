@@ -1,4 +1,7 @@
-"""What a report shows of an evaluation beside its metrics: curves, confusions, errors, mistakes and suspects."""
+"""
+This module finds what a report shows of an evaluation beside its metrics: curves, confusions, errors, mistakes and
+suspects.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ __all__ = ["Findings", "class_confusion", "find_all"]
 @dataclass(frozen=True)
 class Findings:
     """
-    The parts of an evaluation that a person looks at one by one.
+    These are the parts of an evaluation that a person looks at one by one.
 
     Shapes: N images, K labels of one group, C classes.
 

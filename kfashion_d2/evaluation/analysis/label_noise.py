@@ -1,6 +1,7 @@
 """
-Labels that may be wrong: where the model disagrees, and is as sure of another label as it is where that one is given,
-after confident learning (Northcutt et al., 2021). Suspects are for people to look at, best evidence first.
+This module finds labels that may be wrong: where the model disagrees, and is as sure of another label as it is where
+that one is given, after confident learning (Northcutt et al., 2021). Suspects are for people to look at, best evidence
+first.
 
 Shapes: as in predictions.py; M suspects.
 """
@@ -27,6 +28,8 @@ MIN_SUPPORT = 5  # labels given less often say too little about how sure the mod
 @dataclass(frozen=True)
 class Suspects:
     """
+    These are labels that may be wrong, the likeliest first.
+
     Attributes:
         predictions: what they were found in.
         garments: int64 (M,), rows of garments.
@@ -55,9 +58,9 @@ class Suspects:
 
     def rows(self, limit: int | None = None) -> list[dict[str, Any]]:
         """
-        The first `limit` as plain values: rank (from 1), image_id, image_index, place (in the image's annotations),
-        box (XYXY), part, group; given and suggested (English names; None where there is none), given_korean,
-        suggested_korean; given_score, suggested_score, margin.
+        Return the first `limit` as plain values: rank (from 1), image_id, image_index, place (in the image's
+        annotations), box (XYXY), part, group; given and suggested (English names; None where there is none),
+        given_korean, suggested_korean; given_score, suggested_score, margin.
         """
         p, schema = self.predictions, self.predictions.schema
         names = {CLASS: p.info.class_names, **{i: group.labels for i, group in enumerate(schema.groups)}}
@@ -86,9 +89,9 @@ class Suspects:
 
 def find_suspects(predictions: Predictions, *, iou_threshold: float | None = None) -> Suspects:
     """
-    Attributes are judged by the scores on ground-truth boxes where there are any, else by those of the detection that
-    found the garment, whatever its class. How sure the model is of a label is its mean score over the garments that
-    have it: a label is suggested only with at least that score.
+    Find labels that may be wrong. Attributes are judged by the scores on ground-truth boxes where there are any, else
+    by those of the detection that found the garment, whatever its class. How sure the model is of a label is its mean
+    score over the garments that have it: a label is suggested only with at least that score.
 
     - Single-label group: the answer is another label than the given one.
     - Multi-label group: a label that is not given has a score as of where it is; or a given one has at most the mean
@@ -163,7 +166,7 @@ def _multi(scores: np.ndarray, targets: np.ndarray) -> _Found:
 
 
 def _wrong_classes(p: Predictions, iou_threshold: float) -> _Found:
-    """As the groups' functions, with the rows of garments and CLASS before the rest."""
+    """Do for classes what the groups' functions do, with the rows of garments and CLASS before the rest."""
     matches = match_predictions(p, iou_threshold)
     # What is matched already and garments of unknown class take no part: an empty box overlaps nothing.
     det_boxes, gt_boxes = p.det_boxes.copy(), p.gt_boxes.copy()

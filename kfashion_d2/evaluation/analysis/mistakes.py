@@ -1,5 +1,6 @@
 """
-What to look at: a group's most confident wrong answers, and how well whole images went. Shapes as in predictions.py.
+This module picks what to look at: a group's most confident wrong answers, and how well whole images went. Shapes as in
+predictions/core.py.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ __all__ = ["Mistakes", "best_and_worst", "confident_mistakes", "image_scores"]
 
 class Mistakes(NamedTuple):
     """
-    Of one group, the surest first.
+    These are wrong answers of one group, the surest first.
 
     Attributes:
         garments: int64 (M,), rows of garments.
@@ -38,8 +39,9 @@ def confident_mistakes(
     rows: np.ndarray, scores: np.ndarray, targets: np.ndarray, is_single: bool, least: np.ndarray, limit: int
 ) -> Mistakes:
     """
-    Single-label: answers that are not the given label. Multi-label: entries on the wrong side of their threshold. Of
-    equally sure ones the first garment, then the first label. A garment of a multi-label group comes up once.
+    Pick the surest wrong answers of a group. Single-label: answers that are not the given label. Multi-label: entries
+    on the wrong side of their threshold. Of equally sure ones the first garment, then the first label. A garment of a
+    multi-label group comes up once.
 
     Args:
         rows: int64 (M,), the garments that are scored.
@@ -69,9 +71,10 @@ def confident_mistakes(
 
 def image_scores(predictions: Predictions, errors: ErrorAnalysis) -> np.ndarray:
     """
-    How well each image went: the mean over its garments of known class and its detections that are of none. A garment
-    that was found has the share of its known groups that were answered right (all, where none is known), another one 0;
-    a detection that is poor, wrong, double or of nothing has 0, unless a garment has its 0 already on its account.
+    Score how well each image went: by the mean over its garments of known class and its detections that are of none. A
+    garment that was found has the share of its known groups that were answered right (all, where none is known),
+    another one 0; a detection that is poor, wrong, double or of nothing has 0, unless a garment has its 0 already on
+    its account.
 
     Returns:
         float64 (N,): 0 to 1; NaN of an image with nothing to say of.
@@ -92,8 +95,8 @@ def image_scores(predictions: Predictions, errors: ErrorAnalysis) -> np.ndarray:
 
 def best_and_worst(predictions: Predictions, scores: np.ndarray, limit: int) -> tuple[np.ndarray, np.ndarray]:
     """
-    Rows of the images of the highest and of the lowest scores, none in both. Of equal scores the image with more
-    garments comes first, then the earlier one.
+    Return the rows of the images of the highest and of the lowest scores, none in both. Of equal scores the image with
+    more garments comes first, then the earlier one.
 
     Args:
         scores: of :func:`image_scores`.

@@ -1,1 +1,1 @@
-"""Metrics of attribute labels and of styles."""
+"""This package measures attribute labels and styles."""

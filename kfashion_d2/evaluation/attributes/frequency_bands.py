@@ -1,5 +1,5 @@
 """
-Head, mid and tail: how common a label was in training, and metrics averaged over each band.
+This module tells head, mid and tail apart, by how common a label was in training, and averages metrics over each band.
 
 Shapes: L labels.
 """
@@ -20,7 +20,7 @@ UNSEEN = -1
 
 def label_bands(yes: np.ndarray, known: np.ndarray, *, head: float = 0.1, mid: float = 0.01) -> np.ndarray:
     """
-    The band of each label, by its share of the training garments whose group is known.
+    Return the band of each label, by its share of the training garments whose group is known.
 
     Args:
         yes: int (L,): garments that have the label; one row of :func:`~kfashion_d2.data.statistics.label_counts`, or
@@ -52,7 +52,7 @@ def band_means(
     values: np.ndarray, bands: np.ndarray, schema: AttributeSchema
 ) -> dict[str, dict[str, tuple[float, int]]]:
     """
-    A metric of single labels, averaged over each band of each kind of group.
+    Average a metric of single labels over each band of each kind of group.
 
     Args:
         values: float (L,): the metric; NaN where it could not be measured, which leaves the label out.

@@ -1,5 +1,6 @@
 """
-All that is reported of attribute scores: what :func:`evaluate_attributes` says, and more of each group.
+This module computes all that is reported of attribute scores: what :func:`evaluate_attributes` says, and more of each
+group.
 
 Shapes: N garments, L labels in all groups together, K labels of one group. Results are percentages but the counts.
 """
@@ -27,8 +28,8 @@ _TOP = 3
 
 def in_top_k(scores: np.ndarray, truth: np.ndarray, k: int) -> np.ndarray:
     """
-    bool (N,): whether the true label, int64 (N,), is among the k best of float (N, K) scores; of equal scores the first
-    label ranks higher, and a row that is all 0 has no answer, which is wrong.
+    Say whether the true label, int64 (N,), is among the k best of float (N, K) scores; of equal scores the first label
+    ranks higher, and a row that is all 0 has no answer, which is wrong. Returns bool (N,).
     """
     own = np.take_along_axis(scores, truth[:, None], axis=1)
     ahead = (scores > own) | ((scores == own) & (np.arange(scores.shape[1]) < truth[:, None]))
@@ -37,7 +38,7 @@ def in_top_k(scores: np.ndarray, truth: np.ndarray, k: int) -> np.ndarray:
 
 def top_k_accuracy(scores: np.ndarray, targets: np.ndarray, k: int) -> float:
     """
-    Share of the known rows whose label is among the k best; see :func:`in_top_k`.
+    Return the share of the known rows whose label is among the k best; see :func:`in_top_k`.
 
     Args:
         scores, targets: float (N, K), int8 (N, K) of a single-label group.
@@ -59,7 +60,7 @@ def detailed_metrics(
     label_counts: np.ndarray | None = None,
 ) -> tuple[dict[str, float], LabelTable]:
     """
-    The names of :func:`evaluate_attributes`, and over the same rows and entries
+    Compute the metrics of :func:`evaluate_attributes`, and over the same rows and entries
 
     - single-label groups: ``<group>/balanced_accuracy`` (mean recall of the labels that occur, as scikit-learn's) and
       ``<group>/top3`` (:func:`top_k_accuracy`);
@@ -107,11 +108,11 @@ def detailed_metrics(
         values_of_groups = [metrics[f"{group}/{name}"] for group in schema.group_names if f"{group}/{name}" in metrics]
         metrics[f"mean/{name}"] = mean_of_measured(values_of_groups)
     if table.bands is not None:
-        metrics.update(_of_bands(table))
+        metrics.update(_band_metrics(table))
     return metrics, table
 
 
-def _of_bands(table: LabelTable) -> dict[str, float]:
+def _band_metrics(table: LabelTable) -> dict[str, float]:
     assert table.bands is not None
     f1 = band_means(table.f1, table.bands, table.schema)
     precision = band_means(table.average_precision, table.bands, table.schema)

@@ -1,5 +1,6 @@
 """
-Every label by itself: how often it is true, answered and right, its precision, recall, F1 and AP, its training count.
+This module looks at every label by itself: how often it is true, answered and right, its precision, recall, F1 and AP,
+its training count.
 
 Shapes: N garments, L labels in all groups together, K labels of a group. Targets are int8: 1 yes, 0 no, -1 unknown.
 """
@@ -24,7 +25,7 @@ __all__ = ["LabelTable", "confusion_matrix", "label_table", "single_answers"]
 @dataclass(frozen=True)
 class LabelTable:
     """
-    Columns over the L labels.
+    This table has columns over the L labels.
 
     Attributes:
         schema: whose labels.
@@ -49,23 +50,25 @@ class LabelTable:
 
     @property
     def precision(self) -> np.ndarray:
-        """float64 (L,), 0 to 1; NaN of a label that is never answered."""
+        """Return the precision of each label, float64 (L,), 0 to 1; NaN of a label that is never answered."""
         return _ratio(self.right, self.answered)
 
     @property
     def recall(self) -> np.ndarray:
-        """float64 (L,), 0 to 1; NaN of a label that is nowhere true."""
+        """Return the recall of each label, float64 (L,), 0 to 1; NaN of a label that is nowhere true."""
         return _ratio(self.right, self.support)
 
     @property
     def f1(self) -> np.ndarray:
-        """float64 (L,), 0 to 1; NaN of a label that is nowhere true, whatever was answered."""
+        """
+        Return the F1 of each label, float64 (L,), 0 to 1; NaN of a label that is nowhere true, whatever was answered.
+        """
         return np.where(self.support > 0, _ratio(2 * self.right, self.support + self.answered), math.nan)
 
     def rows(self) -> list[dict[str, Any]]:
         """
-        A dict for each label, plain values: group, label, korean, support, known, answered, right; precision, recall,
-        f1 and AP in percent, None where there is nothing to measure; train_count and band, None where unknown.
+        Return a dict for each label, of plain values: group, label, korean, support, known, answered, right; precision,
+        recall, f1 and AP in percent, None where there is nothing to measure; train_count and band, None where unknown.
         """
         labels = [(group.name, label) for group in self.schema.groups for label in group.labels]
         rates = {"precision": self.precision, "recall": self.recall, "f1": self.f1, "AP": self.average_precision}
@@ -88,13 +91,15 @@ def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
 
 
 def single_answers(scores: np.ndarray) -> np.ndarray:
-    """int64 (N,): the label of the best score of float (N, K), the first of equals; -1 of a row that is all 0."""
+    """
+    Return the label of the best score of float (N, K), the first of equals; -1 of a row that is all 0. int64 (N,).
+    """
     return np.where(scores.any(axis=1), scores.argmax(axis=1), -1)
 
 
 def confusion_matrix(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """
-    Of a single-label group, over its known rows.
+    Count true labels against answers of a single-label group, over its known rows.
 
     Args:
         scores, targets: float (N, K), int8 (N, K).
@@ -117,6 +122,8 @@ def label_table(
     label_counts: np.ndarray | None = None,
 ) -> LabelTable:
     """
+    Measure every label by itself.
+
     Args:
         scores: float (N, L), 0 to 1; a NaN counts as 0.
         targets: int8 (N, L).

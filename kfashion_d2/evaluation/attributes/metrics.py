@@ -1,5 +1,5 @@
 """
-How well attribute scores agree with labels, over what is labelled only.
+This module measures how well attribute scores agree with labels, over what is labelled only.
 
 Shapes: N garments, L labels in all groups together, K labels of one group. Targets are int8: 1 yes, 0 no, -1 unknown.
 All results are percentages but the counts, and plain floats; NaN where there is nothing to measure.
@@ -31,7 +31,7 @@ _MEANS = {"single": ("accuracy", "majority", "gain", "macro_f1"), "multi": ("mAP
 
 def threshold_row(threshold: float | Mapping[str, float | Sequence[float]], schema: AttributeSchema) -> np.ndarray:
     """
-    The least score of each label.
+    Return the least score of each label.
 
     Args:
         threshold: one number; or for each group a number, or a list of one for each of its labels (0.5 where a group
@@ -63,7 +63,7 @@ def evaluate_attributes(
     threshold: float | Mapping[str, float | Sequence[float]] = 0.5,
 ) -> dict[str, float]:
     """
-    Scores of garments against their labels, group by group. What is unknown takes no part in anything.
+    Score garments against their labels, group by group. What is unknown takes no part in anything.
 
     Single-label groups, over the rows whose label is known; the answer is the label of the best score. A row of
     scores that are all 0 (the group does not apply to the predicted garment) has no answer, which is wrong.
@@ -159,12 +159,14 @@ def _evaluate_multi(scores: np.ndarray, targets: np.ndarray, threshold: np.ndarr
 
 
 def _f1(right: int, occurs: int, answered: int) -> float:
-    """NaN where nothing is true and nothing answered: neither good nor bad."""
+    """Compute F1; NaN where nothing is true and nothing answered: neither good nor bad."""
     return 2 * right / (occurs + answered) if occurs + answered else _NAN
 
 
 def _macro_f1(right: np.ndarray, occurs: np.ndarray, answered: np.ndarray) -> float:
-    """Counts (K,) of right answers, of rows where the label is true and of rows answered with it."""
+    """
+    Compute macro-F1 from counts (K,) of right answers, of rows where the label is true and of rows answered with it.
+    """
     seen = occurs > 0
     return mean_of_measured(2 * right[seen] / (occurs + answered)[seen])
 
@@ -183,8 +185,8 @@ def _means(results: Mapping[str, float], schema: AttributeSchema) -> dict[str, f
 
 def attribute_table(results: Mapping[str, Mapping[str, float]], schema: AttributeSchema, language: str = "en") -> str:
     """
-    What an evaluation found, for people: a table of the single-label groups and one of the multi-label groups, each
-    on detections and, where they were evaluated, on ground-truth boxes beside them.
+    Lay out for people what an evaluation found: a table of the single-label groups and one of the multi-label groups,
+    each on detections and, where they were evaluated, on ground-truth boxes beside them.
 
     Args:
         results: "attributes" and "attributes_gt_boxes" (either may be missing) -> what
@@ -211,7 +213,7 @@ def attribute_table(results: Mapping[str, Mapping[str, float]], schema: Attribut
 
 
 def _cells(name: str, results: Iterable[Mapping[str, float]], metrics: Sequence[str]) -> list[float | None]:
-    """The metrics of a group, or of the means, for every task; None where there is no value."""
+    """Return the metrics of a group, or of the means, for every task; None where there is no value."""
     cells: list[float | None] = []
     for found in results:
         for metric in metrics:

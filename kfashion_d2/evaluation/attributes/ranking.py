@@ -1,5 +1,5 @@
 """
-Metrics of one label's scores in their order: precision and recall from the best score down.
+This module measures one label's scores in their order: precision and recall from the best score down.
 
 Shapes: N rows, M distinct scores among them, K labels. Targets are int8: 1 yes, 0 no, -1 unknown.
 """
@@ -19,7 +19,7 @@ _NAN = float("nan")
 
 class PrecisionRecall(NamedTuple):
     """
-    What answering yes from each score on would give; rows of equal score are one step.
+    This is what answering yes from each score on would give; rows of equal score are one step.
 
     Attributes:
         scores: (M,), falling, in the type of the scores given.
@@ -32,7 +32,7 @@ class PrecisionRecall(NamedTuple):
 
 
 def falling_order(scores: np.ndarray) -> np.ndarray:
-    """int64 (N,): the rows by falling score, equal ones in the order given. Scores are not negative."""
+    """Sort the rows by falling score, equal ones in the order given. Scores are not negative. int64 (N,)."""
     if scores.dtype == np.float16:  # as integers they are in the same order, and NumPy sorts those by radix
         return np.argsort(np.uint16(0xFFFF) - np.ascontiguousarray(scores).view(np.uint16), kind="stable")
     return np.argsort(-scores, kind="stable")
@@ -40,7 +40,7 @@ def falling_order(scores: np.ndarray) -> np.ndarray:
 
 def precision_recall(scores: np.ndarray, targets: np.ndarray) -> PrecisionRecall:
     """
-    The curve of one label.
+    Compute the precision-recall curve of one label.
 
     Args:
         scores: float (N,), 0 or more, no NaN.
@@ -59,8 +59,8 @@ def precision_recall(scores: np.ndarray, targets: np.ndarray) -> PrecisionRecall
 
 def average_precision(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """
-    Average precision of each label: the sum of precision times the step in recall over the distinct scores, without
-    interpolation. Rows of equal score count as one step, so their order does not matter.
+    Compute the average precision of each label: the sum of precision times the step in recall over the distinct scores,
+    without interpolation. Rows of equal score count as one step, so their order does not matter.
 
     Args:
         scores: float (N, K), 0 or more, no NaN.
@@ -78,7 +78,7 @@ def average_precision(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
 
 def precision_at_recall(scores: np.ndarray, targets: np.ndarray, recall: float) -> np.ndarray:
     """
-    The best precision of each label among the scores from which on at least this share of its rows is found.
+    Find the best precision of each label among the scores from which on at least this share of its rows is found.
 
     Args:
         scores, targets: as of :func:`average_precision`.

@@ -1,5 +1,5 @@
 """
-How well style scores agree with the images' styles, over what is labelled only.
+This module measures how well style scores agree with the images' styles, over what is labelled only.
 
 Shapes: N images, S styles. All results are percentages but the counts, and plain floats; NaN where there is nothing to
 measure.
@@ -23,8 +23,8 @@ _METRICS = ("top1", "top3", "macro_f1", "majority", "support")
 
 def evaluate_styles(scores: Any, targets: Any, names: Sequence[str]) -> dict[str, float]:
     """
-    Scores of images against their style. Of equal scores the style that comes first in `names` ranks higher; a row
-    whose scores are all 0 has no answer, which is wrong.
+    Score images against their style. Of equal scores the style that comes first in `names` ranks higher; a row whose
+    scores are all 0 has no answer, which is wrong.
 
     - ``top1``, ``top3``: images whose style is the best, or among the three best. Top-1 is the accuracy.
     - ``macro_f1``: mean F1 of the styles that occur, as scikit-learn's ``f1_score(average="macro", labels=<those>)``.
@@ -70,7 +70,8 @@ def evaluate_styles(scores: Any, targets: Any, names: Sequence[str]) -> dict[str
 
 def style_table(results: Mapping[str, Mapping[str, float]], schema: AttributeSchema, language: str = "en") -> str:
     """
-    What an evaluation found, for people: a line for the style and one for the sub-style, then the F1 of each style.
+    Lay out for people what an evaluation found: a line for the style and one for the sub-style, then the F1 of each
+    style.
 
     Args:
         results: "style" and "sub_style" (either may be missing) -> what :func:`evaluate_styles` returned.

@@ -1,4 +1,4 @@
-"""Temperatures and thresholds that make scores mean what they say. Names load on first use."""
+"""This package tunes temperatures and thresholds that make scores mean what they say. Names load on first use."""
 
 from ...utils.lazy import lazy_exports
 

@@ -1,4 +1,4 @@
-"""Confidence against frequency. Shapes: M answers, B equally wide bins from 0 to 1."""
+"""This module compares confidence with frequency. Shapes: M answers, B equally wide bins from 0 to 1."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ NUM_BINS = 15
 
 class CalibrationBins(NamedTuple):
     """
+    These bins hold answers of about the same confidence.
+
     Attributes:
         counts: int64 (B,), answers in each bin.
         confidence: float64 (B,), their mean confidence; NaN of an empty bin.
@@ -29,7 +31,7 @@ class CalibrationBins(NamedTuple):
 
 def calibration_bins(confidence: np.ndarray, right: np.ndarray, num_bins: int = NUM_BINS) -> CalibrationBins:
     """
-    What a reliability diagram shows.
+    Compute what a reliability diagram shows.
 
     Args:
         confidence: float (M,), 0 to 1.
@@ -45,7 +47,8 @@ def calibration_bins(confidence: np.ndarray, right: np.ndarray, num_bins: int = 
 
 def expected_calibration_error(confidence: np.ndarray, right: np.ndarray, num_bins: int = NUM_BINS) -> float:
     """
-    Mean distance between confidence and frequency over the bins, each weighted by its share (arXiv 1706.04599).
+    Compute the mean distance between confidence and frequency over the bins, each weighted by its share (arXiv
+    1706.04599).
 
     Returns:
         float: 0 to 1; NaN of no answer.
@@ -60,7 +63,7 @@ def expected_calibration_error(confidence: np.ndarray, right: np.ndarray, num_bi
 
 def answer_confidences(scores: np.ndarray, targets: np.ndarray, is_single: bool) -> tuple[np.ndarray, np.ndarray]:
     """
-    The answers of a group and whether they are right, over what is known.
+    Return the answers' confidence in a group and whether they are right, over what is known.
 
     Args:
         scores, targets: float (N, K), int8 (N, K).

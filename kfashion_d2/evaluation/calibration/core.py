@@ -1,6 +1,6 @@
 """
-Temperatures and decision thresholds of attribute groups, tuned on validation: scores that mean what they say, and an
-answer only where it is worth giving.
+This module tunes temperatures and decision thresholds of attribute groups on validation: for scores that mean what they
+say, and an answer only where it is worth giving.
 
 Shapes: N garments, L labels in all groups together, K labels of one group. Targets are int8: 1 yes, 0 no, -1 unknown.
 """
@@ -29,7 +29,7 @@ FORMAT = 1
 @dataclass(frozen=True, eq=False)
 class Calibration:
     """
-    What was tuned, for one schema.
+    A calibration is what was tuned, for one schema.
 
     Attributes:
         schema: the groups of the columns.
@@ -66,16 +66,19 @@ class Calibration:
 
     @classmethod
     def default(cls, schema: AttributeSchema) -> Calibration:
-        """No change: temperatures 1, multi-label thresholds 0.5, single-label groups always answer."""
+        """
+        Return the calibration that changes nothing: temperatures 1, multi-label thresholds 0.5, single-label groups
+        always answer.
+        """
         return cls(
             schema, dict.fromkeys(schema.group_names, 1.0), {g.name: _default_threshold(g) for g in schema.groups}
         )
 
     def apply(self, scores: Any) -> Any:
         """
-        Scores as the model gave them to calibrated ones: p^(1/T) over the row's sum in a single-label group (the
-        softmax of logits / T), the sigmoid of logit(p) / T in a multi-label one. Zeros stay zeros, so a group that
-        does not apply stays so; a single-label group's row keeps its sum; no order within a group's row changes.
+        Turn scores as the model gave them into calibrated ones: p^(1/T) over the row's sum in a single-label group (the
+        softmax of logits / T), the sigmoid of logit(p) / T in a multi-label one. Zeros stay zeros, so a group that does
+        not apply stays so; a single-label group's row keeps its sum; no order within a group's row changes.
 
         Args:
             scores: float (N, L), ``pred_attributes``, a tensor or an array.
@@ -100,7 +103,7 @@ class Calibration:
         return torch.cat(columns, dim=1)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain Python values, for a checkpoint or a JSON file."""
+        """Return plain Python values, for a checkpoint or a JSON file."""
         return {
             "format": FORMAT,
             "schema": {"name": self.schema.name, "hash": self.schema.hash, "groups": list(self.schema.group_names)},
@@ -112,6 +115,8 @@ class Calibration:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], schema: AttributeSchema) -> Calibration:
         """
+        Read what :meth:`to_dict` gave.
+
         Args:
             data: what :meth:`to_dict` gave.
             schema: of the model that it is for.
@@ -225,14 +230,17 @@ def _says_one_thing(targets: np.ndarray, is_single: bool) -> bool:
 
 
 def log_odds(scores: np.ndarray) -> np.ndarray:
-    """Logits of float (...) scores above 0; a score that rounds to 1 is taken for the largest float32 below it."""
+    """
+    Compute the logits of float (...) scores above 0; a score that rounds to 1 is taken for the largest float32 below
+    it.
+    """
     scores = np.minimum(scores, ALMOST_ONE)
     return np.log(scores) - np.log1p(-scores)
 
 
 def fit_temperature(scores: np.ndarray, targets: np.ndarray, is_single: bool) -> float:
     """
-    The temperature of least negative log-likelihood; see :func:`fit_calibration`.
+    Find the temperature of least negative log-likelihood; see :func:`fit_calibration`.
 
     Args:
         scores: float64 (N, K) of known rows.
@@ -286,7 +294,7 @@ def fit_temperature(scores: np.ndarray, targets: np.ndarray, is_single: bool) ->
 
 def fit_unsure_threshold(scores: np.ndarray, targets: np.ndarray, target_precision: float) -> float:
     """
-    The score below which a single-label group's answer is "unsure"; see :func:`fit_calibration`.
+    Find the score below which a single-label group's answer is "unsure"; see :func:`fit_calibration`.
 
     Args:
         scores: float64 (N, K) of known rows; those that are all 0 have no answer, and take no part.
@@ -311,7 +319,7 @@ def fit_unsure_threshold(scores: np.ndarray, targets: np.ndarray, target_precisi
 
 def fit_f1_threshold(scores: np.ndarray, targets: np.ndarray, f1: str) -> float:
     """
-    The score of best F1 of a multi-label group; see :func:`fit_calibration`.
+    Find the score of best F1 of a multi-label group; see :func:`fit_calibration`.
 
     Args:
         scores: float64 (N, K); a 0 is never answered.
@@ -334,13 +342,13 @@ def fit_f1_threshold(scores: np.ndarray, targets: np.ndarray, f1: str) -> float:
 
 
 def _half_way(falling: np.ndarray, position: int) -> float:
-    """Between the score at `position` and the next lower one, or 0."""
+    """Return the score between the one at `position` and the next lower one, or 0."""
     below = falling[position + 1] if position + 1 < len(falling) else 0.0
     return float((falling[position] + below) / 2)
 
 
 def _running_macro_f1(labels: np.ndarray, right: np.ndarray, occurs: np.ndarray) -> np.ndarray:
-    """Macro F1 after each of the answers, in their order: each changes the F1 of its own label alone."""
+    """Compute macro F1 after each of the answers, in their order: each changes the F1 of its own label alone."""
     by_label = np.argsort(labels, kind="stable")
     label, hit = labels[by_label], right[by_label]
     is_first = np.append(True, label[1:] != label[:-1])

@@ -1,5 +1,5 @@
 """
-How far attribute scores can be believed, before and after a calibration.
+This module measures how far attribute scores can be believed, before and after a calibration.
 
 Shapes: N garments, L labels in all groups together, K labels of one group.
 """
@@ -21,7 +21,7 @@ __all__ = ["calibration_report", "calibration_table", "held_out_report"]
 
 def calibration_report(scores: Any, targets: Any, calibration: Calibration) -> dict[str, dict[str, float]]:
     """
-    Every group as the model scores it and after the calibration, over what is known.
+    Measure every group as the model scores it and after the calibration, over what is known.
 
     Args:
         scores: float (N, L), as the model gave them.
@@ -46,7 +46,7 @@ def held_out_report(
     scores: Any, targets: Any, folds: Any, schema: AttributeSchema, **options: Any
 ) -> dict[str, dict[str, float]]:
     """
-    :func:`calibration_report` of garments that the calibration has not seen: each fold's is tuned on the others.
+    Make :func:`calibration_report` of garments that the calibration has not seen: each fold's is tuned on the others.
     `temperature` and `threshold` are the means of the folds' own.
 
     Args:
@@ -67,7 +67,7 @@ def held_out_report(
 def _report(
     before: Any, after: np.ndarray, targets: Any, calibrations: list[Calibration], positions: list[Any]
 ) -> dict[str, dict[str, float]]:
-    """`positions`: for each calibration, the rows that it was applied to."""
+    """Measure garments before and after; `positions` has for each calibration the rows that it was applied to."""
     before, targets = np.nan_to_num(np.asarray(before)), np.asarray(targets)
     after = np.nan_to_num(after)
     report: dict[str, dict[str, float]] = {}
@@ -142,7 +142,8 @@ _SHOWN = {
 
 def calibration_table(report: dict[str, dict[str, float]], schema: AttributeSchema, language: str = "en") -> str:
     """
-    A :func:`calibration_report` for people: a table of the single-label groups and one of the multi-label groups.
+    Lay out a :func:`calibration_report` for people: a table of the single-label groups and one of the multi-label
+    groups.
 
     Args:
         language: of the groups' names, "en" or "ko".

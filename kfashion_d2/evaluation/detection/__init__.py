@@ -1,1 +1,1 @@
-"""Detections matched to garments, and the metrics that follow from the match."""
+"""This package matches detections to garments, and computes the metrics that follow from the match."""

@@ -1,5 +1,6 @@
 """
-F1 between two sets of attributes, as Fashionpedia's metric takes it, and what answers that know nothing get.
+This module computes F1 between two sets of attributes, as Fashionpedia's metric takes it, and what answers that know
+nothing get.
 
 Shapes: N garments, P pairs of a garment and a detection, A attributes; sets are packed bits, uint8 (., ceil(A / 8)).
 """
@@ -19,6 +20,8 @@ _ANSWERS = ("nothing", "all_wrong", "commonest")
 
 def check_f1_type(f1_type: str) -> None:
     """
+    Refuse an unknown type of F1.
+
     Raises:
         ValueError: there is no such type.
     """
@@ -27,7 +30,7 @@ def check_f1_type(f1_type: str) -> None:
 
 
 def count_attributes(packed: np.ndarray) -> np.ndarray:
-    """int64 (N,): the attributes in each set."""
+    """Count the attributes in each set; int64 (N,)."""
     return _POPCOUNT[packed].sum(axis=1, dtype=np.int64)
 
 
@@ -35,7 +38,7 @@ def f1_from_counts(
     both: np.ndarray, true: np.ndarray, pred: np.ndarray, num_attributes: int, f1_type: str
 ) -> np.ndarray:
     """
-    What scikit-learn's ``f1_score`` gives for the multi-hot vectors of the truth and the answer, to the bit:
+    Compute what scikit-learn's ``f1_score`` gives for the multi-hot vectors of the truth and the answer, to the bit:
 
     - ``binary_macro``: mean of the F1 of "present" and the F1 of "absent", over the A entries of the vector; of one
       of them where the other occurs in neither vector.
@@ -71,8 +74,8 @@ def f1_from_counts(
 
 def chance_levels(attributes: np.ndarray, num_attributes: int, f1_type: str = "binary_macro") -> dict[str, float]:
     """
-    The F1 of answers that know nothing of the garment: what a result has to be read against. A vocabulary is long
-    and a garment has few of its attributes, so that "absent" is nearly always right.
+    Compute the F1 of answers that know nothing of the garment: what a result has to be read against. A vocabulary is
+    long and a garment has few of its attributes, so that "absent" is nearly always right.
 
     - ``nothing/F1``: of an empty answer.
     - ``all_wrong/F1``: of an answer as long as the truth, without one true attribute in it (with more than half of

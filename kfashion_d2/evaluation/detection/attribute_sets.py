@@ -1,5 +1,6 @@
 """
-Label rows and attribute scores as the plain sets that AP at IoU and F1 compares; attribute i is column i of the row.
+This module turns label rows and attribute scores into the plain sets that AP at IoU and F1 compares; attribute i is
+column i of the row.
 
 The sets are those of ``export_fashionpedia``: what is unknown, or does not apply, is absent like what is not there. A
 garment that was labelled in part therefore counts an answer in its unknown groups as wrong.
@@ -23,7 +24,7 @@ _BLOCK = 1 << 15
 
 
 def label_sets(targets: np.ndarray) -> np.ndarray:
-    """``gt_attributes``, int8 (N, L) of 1 yes, 0 no, -1 unknown -> the sets of what is 1."""
+    """Turn ``gt_attributes``, int8 (N, L) of 1 yes, 0 no, -1 unknown, into the sets of what is 1."""
     return pack_multi_hot(np.asarray(targets) == 1)
 
 
@@ -31,8 +32,8 @@ def answer_sets(
     scores: np.ndarray, schema: AttributeSchema, threshold: float | Mapping[str, float | Sequence[float]] = 0.5
 ) -> np.ndarray:
     """
-    ``pred_attributes`` -> the sets of the answers: of a single-label group the label of the best score, none where all
-    are 0 (the group does not apply); of a multi-label group every label whose score reaches the threshold.
+    Turn ``pred_attributes`` into the sets of the answers: of a single-label group the label of the best score, none
+    where all are 0 (the group does not apply); of a multi-label group every label whose score reaches the threshold.
 
     Args:
         scores: float (N, L), 0 to 1.

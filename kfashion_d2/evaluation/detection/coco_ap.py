@@ -23,7 +23,8 @@ __all__ = ["CocoTables", "coco_tables"]
 @dataclass
 class CocoTables:
     """
-    Average precision and recall, of which COCO's numbers are means; -1 where there is nothing to find.
+    These tables have average precision and recall, of which COCO's numbers are means; -1 where there is nothing to
+    find.
 
     Attributes:
         ap: float64 (T, K, A), average precision over the 101 recall thresholds, with the last limit of detections.

@@ -1,5 +1,6 @@
 """
-COCO's view of a match, for saved predictions: garments of unknown class excuse detections and are none to find.
+This module has COCO's view of a match, for saved predictions: garments of unknown class excuse detections and are none
+to find.
 
 Shapes: as in predictions.py; D' detections that are looked at.
 """
@@ -42,7 +43,7 @@ def match_known(predictions: Predictions, iou_threshold: float, rows: np.ndarray
 
 def on_unknown(predictions: Predictions, iou_threshold: float, rows: np.ndarray | None = None) -> np.ndarray:
     """
-    Whether a detection that finds nothing is excused: at least this share of it lies on a garment of unknown class
+    Say whether a detection that finds nothing is excused: at least this share of it lies on a garment of unknown class
     whose part has its class, which is COCO's overlap with a crowd region.
 
     Args:

@@ -1,5 +1,6 @@
 """
-Fashionpedia's AP at IoU and F1: a detection counts when its box (or mask) and its attributes are both good enough.
+This module computes Fashionpedia's AP at IoU and F1: a detection counts when its box (or mask) and its attributes are
+both good enough.
 
 Menglin Jia et al., Fashionpedia: Ontology, Segmentation, and an Attribute Localization Dataset, ECCV 2020.
 """
@@ -33,7 +34,8 @@ def evaluate_iou_f1(
     categories_with_attributes: Collection[int] | None = None,
 ) -> dict[str, dict[str, float]]:
     """
-    The numbers of the ``fashionpedia`` package (1.1), under its names: 0 to 1, and -1 where there is nothing to find.
+    Compute the numbers of the ``fashionpedia`` package (1.1), under its names: 0 to 1, and -1 where there is nothing to
+    find.
 
     ``AP``, over IoU 0.50:0.95 and F1 0.50:0.95; ``AP_IOU50``, ``AP_F175``, ``AP_IOU50_F150`` at one threshold;
     ``APs``, ``APm``, ``APl`` by area; ``AR@1``, ``AR@10``, ``AR@100``, ``ARs@100``, ``ARm@100``, ``ARl@100``; and
@@ -104,7 +106,7 @@ def evaluate_iou_f1(
 
 
 class _Reader:
-    """COCO's dicts -> ObjectArrays, with which of the objects have sound attributes."""
+    """This reader turns COCO's dicts into ObjectArrays, with which of the objects have sound attributes."""
 
     def __init__(self, images: Sequence[Mapping], category_ids: list[int], attribute_ids: list[int], iou_type: str):
         self.images = {image["id"]: image for image in images}
@@ -177,7 +179,7 @@ class _Reader:
 
 
 def _with_mask(result: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A result that has only a box gets it as its mask."""
+    """Give a result that has only a box this box as its mask."""
     if "segmentation" in result:
         return result
     x, y, width, height = result["bbox"]

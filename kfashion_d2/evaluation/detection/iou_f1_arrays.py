@@ -35,7 +35,7 @@ _MAX_ENTRIES = 1 << 22  # of a table of matches times thresholds
 @dataclass(frozen=True)
 class IoUF1Tables:
     """
-    Average precision and recall of every category, area range and pair of thresholds.
+    These tables have average precision and recall of every category, area range and pair of thresholds.
 
     Attributes:
         ap: float64 (K, A, T, F), average precision with at most 100 detections; NaN where there is nothing to find.
@@ -209,8 +209,8 @@ def _chunks(categories: np.ndarray, pairs_per_category: np.ndarray) -> Iterator[
 
 class _Sorted:
     """
-    Objects sorted by category, then image, detections then by falling score; the best detections of each image and
-    category, as many as the last limit says.
+    These objects are sorted by category, then image, detections then by falling score; the best detections of each
+    image and category are kept, as many as the last limit says.
     """
 
     def __init__(self, gt: ObjectArrays, dt: ObjectArrays, num_categories: int, max_dets: Sequence[int]):

@@ -1,4 +1,7 @@
-"""Which detection found which garment. Shapes: D detections and G ground-truth boxes of one image, XYXY pixels."""
+"""
+This module decides which detection found which garment. Shapes: D detections and G ground-truth boxes of one image,
+XYXY pixels.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,8 @@ _PAIRS_AT_ONCE = 1_000_000  # some 100 MB
 
 def box_iou(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
     """
+    Compute the IoU of every pair of boxes.
+
     Args:
         boxes, others: float (D, 4) and (G, 4).
 
@@ -42,7 +47,7 @@ def match_detections(
     class_agnostic: bool = False,
 ) -> np.ndarray:
     """
-    Greedy matching, as COCO's: the detections in order of falling score, equal ones in the order given, each take the
+    Match greedily, as COCO does: the detections in order of falling score, equal ones in the order given, each take the
     garment of the best IoU (the first of equal ones) among those still free, of the same class and not below the
     threshold. A garment of unknown class (-1) goes with a detection whose class belongs to the garment's part.
 
@@ -90,7 +95,7 @@ def match_images(
     class_agnostic: bool = False,
 ) -> np.ndarray:
     """
-    :func:`match_detections` of many images at once, in far less time than one by one.
+    Do :func:`match_detections` of many images at once, in far less time than one by one.
 
     Args:
         det_offsets, gt_offsets: int (N + 1,): the rows of image i begin at ``offsets[i]``, in the arrays of D
@@ -138,7 +143,7 @@ def overlapping_pairs(
     iou_threshold: float,
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """
-    Pairs of a detection and a garment of the same image whose IoU is not below the threshold.
+    List the pairs of a detection and a garment of the same image whose IoU is not below the threshold.
 
     Yields:
         For some images at a time int64 (P,), int64 (P,) and float64 (P,): rows of detections, rows of garments, IoUs;
@@ -163,7 +168,7 @@ def overlapping_pairs(
 
 
 def _paired_iou(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """float64 (P, 4) twice to float64 (P,), as :func:`box_iou`."""
+    """Compute the IoU of float64 (P, 4) twice as float64 (P,), as :func:`box_iou` does."""
     left, right = np.maximum(boxes[:, 0], others[:, 0]), np.minimum(boxes[:, 2], others[:, 2])
     top, bottom = np.maximum(boxes[:, 1], others[:, 1]), np.minimum(boxes[:, 3], others[:, 3])
     shared = (right - left).clip(0) * (bottom - top).clip(0)

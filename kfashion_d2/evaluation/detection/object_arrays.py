@@ -23,10 +23,12 @@ _BLOCK = 255  # masks: as many as pycocotools 2.0.11 measures at once
 
 
 class Masks(Sequence):
-    """N masks as COCO's compressed RLE, one string of bytes for all; an item is pycocotools' dict."""
+    """N masks are kept as COCO's compressed RLE, one string of bytes for all; an item is pycocotools' dict."""
 
     def __init__(self, sizes: np.ndarray, offsets: np.ndarray, counts: bytes):
         """
+        Keep N masks.
+
         Args:
             sizes: int (N, 2), height and width of each.
             offsets: int64 (N + 1,), mask i is counts[offsets[i]:offsets[i + 1]].
@@ -79,7 +81,7 @@ class Masks(Sequence):
 @dataclass(frozen=True)
 class ObjectArrays:
     """
-    The ground truth, or the detections, of many images.
+    These arrays have the ground truth, or the detections, of many images.
 
     Attributes:
         images: int64 (N,), the index of the object's image among the images.

@@ -1,4 +1,4 @@
-"""COCO's AP, and AP at IoU and F1, of saved predictions, without the model and the COCO file."""
+"""This module computes COCO's AP, and AP at IoU and F1, of saved predictions, without the model and the COCO file."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def coco_objects(
     predictions: Predictions, *, masks: bool = False, ignore: bool = True
 ) -> tuple[ObjectArrays, ObjectArrays]:
     """
-    Ground truth and detections as COCO sees them. A garment of unknown class is a crowd region of each class of its
-    part: it excuses detections of those.
+    Return ground truth and detections as COCO sees them. A garment of unknown class is a crowd region of each class of
+    its part: it excuses detections of those.
 
     Args:
         masks: with masks, which the predictions must have.
@@ -68,7 +68,7 @@ def coco_objects(
 
 
 def _masks(array: Any, predictions: Predictions, images: np.ndarray) -> Masks:
-    """Of an Arrow array of bytes."""
+    """Make masks of an Arrow array of bytes."""
     _, offsets, counts = array.buffers()
     ends = np.frombuffer(offsets, dtype=np.int64, count=len(array) + 1, offset=8 * array.offset)
     data = b"" if counts is None else counts.to_pybytes()
@@ -110,7 +110,7 @@ def _percent(value: float) -> float:
 
 def iou_f1_metrics(predictions: Predictions) -> dict[str, dict[str, float]]:
     """
-    Fashionpedia's AP at IoU and F1 of boxes, over all classes; see docs/metrics.md for what its F1 hides.
+    Compute Fashionpedia's AP at IoU and F1 of boxes, over all classes; see docs/metrics.md for what its F1 hides.
 
     Returns:
         dict, percent: "iou_f1" with the rows of :func:`evaluate_iou_f1` (AP, AP_IOU50_F150, ...), NaN where there is

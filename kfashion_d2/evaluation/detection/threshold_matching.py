@@ -1,5 +1,6 @@
 """
-COCO's greedy matching at many thresholds at once, of IoU and, beside it, of a second likeness such as an attribute F1.
+This module does COCO's greedy matching at many thresholds at once, of IoU and, beside it, of a second likeness such as
+an attribute F1.
 
 Shapes: P pairs of a detection and a ground truth of one image and one category, R pairs of thresholds, A area ranges,
 G groups (an image and a category that has both).
@@ -24,7 +25,7 @@ _CHUNK = 1 << 19  # entries of a state array: it stays in the cache
 
 
 class Pairs(NamedTuple):
-    """Sorted by group, within it by the detection's rank, within it by the ground truth's position."""
+    """These pairs are sorted by group, within it by the detection's rank, within it by the ground truth's position."""
 
     groups: np.ndarray  # int64 (P,), 0 to G - 1
     det_ranks: np.ndarray  # int64 (P,), by falling score within the group
@@ -38,7 +39,7 @@ class Pairs(NamedTuple):
 
 
 class Matches(NamedTuple):
-    """Detections that got something at one pair of thresholds or more, in one area range."""
+    """These detections got something at one pair of thresholds or more, in one area range."""
 
     dets: np.ndarray  # int64 (M,)
     positions: np.ndarray  # int16 (M, R), within the group; -1 nothing
@@ -55,6 +56,8 @@ def match_pairs(
     f1_thresholds: np.ndarray,
 ) -> Iterator[Matches]:
     """
+    Match detections to ground truth at every pair of thresholds.
+
     Args:
         pairs: of G groups; those below all thresholds may be left out.
         gt_starts: int64 (G + 1,), the ground truths of group g are rows gt_starts[g]:gt_starts[g + 1] of the next two.
@@ -125,8 +128,8 @@ def _order(
     width: int,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """
-    int64 (n, width): for each slot the place of the ground truth in its group, -1 where there is none; and bool
-    (n, width): that it is ignored where others are not, and that it may be taken again.
+    Return int64 (n, width): for each slot the position of the ground truth in its group, -1 where there is none; and
+    bool (n, width): that it is ignored where others are not, and that it may be taken again.
     """
     sizes = np.diff(gt_starts)[groups]
     positions = np.broadcast_to(np.arange(width), (len(groups), width))
@@ -141,8 +144,8 @@ def _order(
 
 def _runs_by_step(num_dets: np.ndarray, first_runs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
-    The runs of n problems (sorted by falling number of detections), all first detections, then all second ones, and so
-    on: int64 (rows,), and int64 (steps + 1,) where each step starts.
+    List the runs of n problems (sorted by falling number of detections), all first detections, then all second ones,
+    and so on: int64 (rows,), and int64 (steps + 1,) where each step starts.
     """
     steps = int(num_dets[0])
     alive = len(num_dets) - np.searchsorted(num_dets[::-1], np.arange(steps), side="right")
@@ -153,7 +156,9 @@ def _runs_by_step(num_dets: np.ndarray, first_runs: np.ndarray) -> tuple[np.ndar
 def _dense(
     runs: np.ndarray, offsets: np.ndarray, order: np.ndarray, pairs: Pairs, det_starts: np.ndarray, width: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """float64 (rows, width), the IoU and the F1 with the ground truth in each slot; -2 where there is no pair."""
+    """
+    Return the IoU and the F1 with the ground truth in each slot, float64 (rows, width); -2 where there is no pair.
+    """
     slot_of = np.empty_like(order)  # the order, inverted: position -> slot
     np.put_along_axis(slot_of, np.where(order >= 0, order, np.arange(width)), np.arange(width)[None], axis=1)
     lengths = np.diff(det_starts)[runs]
@@ -176,7 +181,7 @@ def _match(
     iou_thresholds: np.ndarray,
     f1_thresholds: np.ndarray,
 ) -> np.ndarray:
-    """int16 (rows, R): the slot that each detection gets, or -1."""
+    """Return the slot that each detection gets, or -1; int16 (rows, R)."""
     num_problems, width = ignored.shape
     num_thresholds = len(iou_thresholds)
     free = np.ones((width, num_problems, num_thresholds), dtype=bool)

@@ -1,4 +1,4 @@
-"""A model's answers beside the ground truth, as arrays and as a file. Names load on first use."""
+"""This package keeps a model's answers beside the ground truth, as arrays and as a file. Names load on first use."""
 
 from ...utils.lazy import lazy_exports
 

@@ -1,5 +1,5 @@
 """
-What an evaluation run keeps: detections, ground truth and scores of all images, as plain arrays.
+This module has what an evaluation keeps: detections, ground truth and scores of all images, as plain arrays.
 
 Shapes: N images, D detections and G garments of all images together, L labels of the schema, K classes, S styles.
 The detections of image i are rows ``det_offsets[i]:det_offsets[i + 1]``, its garments ``gt_offsets[i]:...``.
@@ -24,7 +24,7 @@ Thresholds = float | Mapping[str, float | Sequence[float]]
 @dataclass(frozen=True)
 class PredictionsInfo:
     """
-    What the columns mean.
+    The info says what the columns of predictions mean.
 
     Attributes:
         dataset: the registered name.
@@ -50,13 +50,15 @@ class PredictionsInfo:
 
     @cached_property
     def class_parts(self) -> tuple[int, ...] | None:
-        """For every class the id of its part; None where the class mode is not known."""
+        """Return for every class the id of its part; None where the class mode is not known."""
         return None if self.classes is None else self.schema.class_parts(self.classes)
 
 
 @dataclass
 class Predictions:
     """
+    These are a model's answers for the images of a split, and the ground truth beside them.
+
     Attributes:
         info: what the columns mean.
         image_ids: int64 (N,), the dataset's ids.
@@ -124,16 +126,16 @@ class Predictions:
 
     @cached_property
     def det_images(self) -> np.ndarray:
-        """int64 (D,): the row of each detection's image."""
+        """Return the row of each detection's image, int64 (D,)."""
         return np.repeat(np.arange(self.num_images), np.diff(self.det_offsets))
 
     @cached_property
     def gt_images(self) -> np.ndarray:
-        """int64 (G,): the row of each garment's image."""
+        """Return the row of each garment's image, int64 (G,)."""
         return np.repeat(np.arange(self.num_images), np.diff(self.gt_offsets))
 
     def select(self, images: np.ndarray) -> Predictions:
-        """Those of some images, int (M,) rows, in the order given."""
+        """Return the predictions of some images, int (M,) rows, in the order given."""
         images = np.asarray(images, dtype=np.int64)
         rows: dict[str, np.ndarray] = {"": images}
         changes: dict[str, Any] = {}
@@ -146,23 +148,23 @@ class Predictions:
         return replace(self, **changes)
 
     def with_info(self, **changes: Any) -> Predictions:
-        """The same arrays under another :class:`PredictionsInfo`, as with other thresholds."""
+        """Return the same arrays under another :class:`PredictionsInfo`, as with other thresholds."""
         return replace(self, info=replace(self.info, **changes))
 
 
 def array_names() -> list[str]:
-    """The fields that hold arrays, all but `info`."""
+    """List the fields that hold arrays, all but `info`."""
     return [f.name for f in fields(Predictions) if f.name != "info"]
 
 
 def row_kind(name: str) -> str:
-    """What a row of a field is: a detection ("det"), a garment ("gt") or an image ("")."""
+    """Tell what a row of a field is: a detection ("det"), a garment ("gt") or an image ("")."""
     prefix = name.partition("_")[0]
     return prefix if prefix in ("det", "gt") else ""
 
 
 def _rows_of(offsets: np.ndarray, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The rows of some images, one after the other, and their own offsets."""
+    """Return the rows of some images, one after the other, and their own offsets."""
     counts = np.diff(offsets)[images]
     new = np.concatenate([[0], np.cumsum(counts)])
     return np.arange(new[-1]) + np.repeat(offsets[images] - new[:-1], counts), new
@@ -170,7 +172,8 @@ def _rows_of(offsets: np.ndarray, images: np.ndarray) -> tuple[np.ndarray, np.nd
 
 def concatenate_predictions(parts: Sequence[Predictions]) -> Predictions:
     """
-    Those of several processes as one, by image, whoever saw it and when; an image that was seen twice counts once.
+    Put the predictions of several processes together, by image, whoever saw it and when; an image that was seen twice
+    counts once.
 
     Raises:
         ValueError: there are none.

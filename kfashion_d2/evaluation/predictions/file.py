@@ -1,5 +1,6 @@
 """
-``predictions.parquet``: :class:`Predictions` in a file that explains itself. docs/evaluation.md has the format.
+This module reads and writes ``predictions.parquet``: :class:`Predictions` in a file that explains itself.
+docs/evaluation.md has the format.
 
 A row is an image, its detections and garments are lists. The metadata under ``kfashion_predictions`` is JSON.
 """
@@ -210,7 +211,7 @@ def _read(file: pq.ParquetFile, info: PredictionsInfo, path: Path) -> Prediction
 
 
 def _offsets(file: pq.ParquetFile, name: str) -> np.ndarray:
-    """int64 (N + 1,): where the lists of a column begin, without reading the others."""
+    """Return where the lists of a column begin, without reading the others; int64 (N + 1,)."""
     counts = [
         np.asarray(column.value_lengths())
         for i in range(file.num_row_groups)

@@ -1,4 +1,4 @@
-"""Attributes read from the true boxes of garments, where detection cannot fail."""
+"""This module reads attributes from the true boxes of garments, where detection cannot fail."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 class GTBoxAttributeReader:
     """
-    Reads the attributes of garments from their true boxes, while their images are evaluated.
+    This reader scores the attributes of garments on their true boxes, while their images are evaluated.
 
     The model's backbone runs once for detections and true boxes: its features are caught by a forward hook, which
     lives from :meth:`start` to :meth:`stop`. Where they cannot be had, the reader says why once and turns itself off.
@@ -32,6 +32,8 @@ class GTBoxAttributeReader:
 
     def __init__(self, model: nn.Module, schema: AttributeSchema):
         """
+        Keep the model; nothing is caught before :meth:`start`.
+
         Args:
             model: a GeneralizedRCNN; DistributedDataParallel around it is looked through.
             schema: the groups of the model's ``pred_attributes``.
@@ -101,7 +103,9 @@ class GTBoxAttributeReader:
 
 
 def _on_network_input(input_per_image: dict, garments: ImagePredictions, device: torch.device) -> Instances:
-    """Garments as detections in the pixels that the network saw, which is what ``forward_with_given_boxes`` takes."""
+    """
+    Make detections of garments in the pixels that the network saw, which is what ``forward_with_given_boxes`` takes.
+    """
     height, width = input_per_image["image"].shape[-2:]
     scale_x = width / input_per_image.get("width", width)
     scale_y = height / input_per_image.get("height", height)

@@ -1,4 +1,7 @@
-"""One image's share of :class:`Predictions`: the ground truth of a dataset dict and the detections of a model."""
+"""
+This module has one image's share of :class:`Predictions`: the ground truth of a dataset dict and the detections of a
+model.
+"""
 
 from __future__ import annotations
 
@@ -68,7 +71,7 @@ def garments_from_record(
 
 
 def _area(anno: dict[str, Any]) -> float:
-    """Square pixels of the polygon, or of the box where there is no sound one."""
+    """Compute the square pixels of the polygon, or of the box where there is no sound one."""
     polygons = anno.get("segmentation")
     if not isinstance(polygons, list) or not anno.get("mask_valid", True):
         x0, y0, x1, y1 = BoxMode.convert(anno["bbox"], anno["bbox_mode"], BoxMode.XYXY_ABS)
@@ -163,7 +166,9 @@ def style_scores(output: dict[str, Any], tasks: Sequence[str], schema: Attribute
 
 
 def _copied(values: torch.Tensor) -> np.ndarray:
-    """A float32 array of its own: one that shares memory with the model's output would keep that from being freed."""
+    """
+    Return a float32 array of its own: one that shares memory with the model's output would keep that from being freed.
+    """
     return values.detach().to("cpu", torch.float32).numpy().copy()
 
 

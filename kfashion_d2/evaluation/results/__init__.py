@@ -1,1 +1,1 @@
-"""The numbers of an evaluation in a file, in tables, and beside those of other runs."""
+"""This package puts the numbers of an evaluation into a file, into tables, and beside those of other runs."""

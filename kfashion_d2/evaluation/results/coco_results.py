@@ -1,4 +1,4 @@
-"""``coco_instances_results.json``, the detections of an evaluation in COCO's results format."""
+"""This module writes ``coco_instances_results.json``, the detections of an evaluation in COCO's results format."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def write_coco_results(predictions: Predictions, file: BinaryIO, category_ids: M
 
 
 def _result_chunks(predictions: Predictions, category_ids: Mapping[int, int]) -> Iterator[list[dict[str, Any]]]:
-    """Some thousands of COCO's dicts at a time, which take far more memory than the arrays."""
+    """Yield some thousands of COCO's dicts at a time, which take far more memory than the arrays."""
     p = predictions
     boxes = np.hstack([p.det_boxes[:, :2], p.det_boxes[:, 2:] - p.det_boxes[:, :2]])
     for start in range(0, p.num_detections, _DETECTIONS_PER_CHUNK):

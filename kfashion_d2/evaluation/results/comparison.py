@@ -1,5 +1,5 @@
 """
-Runs beside each other: the differences of their metrics from the first run's, and whether they are more than chance.
+This module compares runs: the differences of their metrics from the first run's, and whether they are more than chance.
 
 Two ways to tell. Paired: both runs' predictions are there, and the bootstrap draws the same images for both, so that
 what makes an image hard falls out of the difference. Otherwise from the two intervals, as if the runs had nothing in
@@ -30,6 +30,8 @@ PAIRED, INTERVALS = "paired bootstrap", "intervals of both runs"
 @dataclass
 class Run:
     """
+    A run is an evaluation that was read from files.
+
     Attributes:
         name: what it is called.
         path: where it was read from.
@@ -46,7 +48,7 @@ class Run:
 @dataclass(frozen=True)
 class Difference:
     """
-    Of one metric, a run's less the first run's.
+    A difference of one metric is a run's value less the first run's.
 
     Attributes:
         value: percent; NaN where either has none.
@@ -59,13 +61,15 @@ class Difference:
 
     @property
     def exceeds(self) -> bool | None:
-        """Whether 0 lies outside the interval; None where there is none."""
+        """Say whether 0 lies outside the interval; None where there is none."""
         return None if math.isnan(self.low) else not self.low <= 0 <= self.high
 
 
 @dataclass
 class Comparison:
     """
+    A comparison has several runs, and how they differ from the first.
+
     Attributes:
         runs: the first is what the others are compared with.
         values: flat name -> a value for each run, NaN where it has none.
@@ -85,6 +89,8 @@ class Comparison:
 
 def load_run(path: str | Path) -> Run:
     """
+    Read a run.
+
     Args:
         path: a folder of ``tools/evaluate.py``, a ``metrics.json`` or a ``predictions.parquet``. A predictions file in
             the folder, or beside the file, comes with it.
@@ -115,7 +121,7 @@ def name_runs(runs: Sequence[Run]) -> None:
 
 
 def _paired_rows(first: Predictions, second: Predictions) -> tuple[np.ndarray, np.ndarray] | str:
-    """The rows of the images that both have; or why the two cannot be paired."""
+    """Find the rows of the images that both have; or say why the two cannot be paired."""
     if first.schema.hash != second.schema.hash or first.info.classes != second.info.classes:
         return "they have different vocabularies or classes"
     _, rows, other_rows = np.intersect1d(first.image_ids, second.image_ids, return_indices=True)
@@ -138,8 +144,9 @@ def paired_differences(
     confidence: float = 0.95,
 ) -> dict[str, Difference]:
     """
-    Of the same images in the same order with the same ground truth: the headline metrics' differences, second less
-    first, with the percentiles of the replicates' differences, moved so that their median lies on the difference.
+    Compare two models on the same images in the same order with the same ground truth: the headline metrics'
+    differences, second less first, with the percentiles of the replicates' differences, moved so that their median lies
+    on the difference.
 
     Args:
         iou_thresholds: of the matching in each.
@@ -168,7 +175,7 @@ def paired_differences(
 def independent_difference(
     value: float, interval: Sequence[float] | None, other: float, other_interval: Sequence[float] | None
 ) -> Difference:
-    """`other` less `value`, from the interval of each; without an interval where either has none."""
+    """Compute `other` less `value`, from the interval of each; without an interval where either has none."""
     ends = [math.nan if x is None else x for x in (*(interval or (None, None)), *(other_interval or (None, None)))]
     if any(math.isnan(x) for x in (value, other, *ends)):
         return Difference(other - value)
@@ -180,12 +187,14 @@ def independent_difference(
 
 
 def _is_measured(name: str) -> bool:
-    """A percentage, not a count of something."""
+    """Say whether a name is a percentage, not a count of something."""
     return name.rpartition("/")[2] not in ("support", "garments", "matched", "labels")
 
 
 def compare_runs(runs: Sequence[Run], *, replicates: int = 500, seed: int = 0, confidence: float = 0.95) -> Comparison:
     """
+    Compare runs with the first of them.
+
     Args:
         runs: two or more; the first is what the others are compared with.
         replicates: of the paired bootstrap; 0: the runs' own intervals.

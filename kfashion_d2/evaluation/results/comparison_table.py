@@ -1,4 +1,4 @@
-"""A comparison of runs as text for a terminal."""
+"""This module lays out a comparison of runs as text for a terminal."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LEFT_OUT = ("iou_f1_chance", "bbox_no_ignore", "segm_no_ignore")
 
 
 def metric_title(name: str) -> str:
-    """A flat name for people: "accuracy (detections, by class)"."""
+    """Name a flat metric for people: "accuracy (detections, by class)"."""
     task, _, metric = name.partition("/")
     if task in ATTRIBUTE_TASKS:
         return f"{HEADLINE.get(metric, metric.replace('_', ' ').replace('/', ', '))} ({ATTRIBUTE_TASKS[task]})"
@@ -26,7 +26,7 @@ def metric_title(name: str) -> str:
 
 
 def difference_text(difference: Difference | None) -> str:
-    """As "+1.2 (+0.4 to +2.0) *", with a star where 0 lies outside the interval."""
+    """Write a difference as "+1.2 (+0.4 to +2.0) *", with a star where 0 lies outside the interval."""
     if difference is None or math.isnan(difference.value):
         return ""
     text = f"{difference.value:+.1f}"
@@ -37,8 +37,8 @@ def difference_text(difference: Difference | None) -> str:
 
 def comparison_rows(comparison: Comparison, *, headline: bool) -> Iterator[str]:
     """
-    The flat names to show that any run has a value of: the headline and the single numbers of the other tasks; or else
-    what is measured of each group.
+    List the flat names to show that any run has a value of: the headline and the single numbers of the other tasks; or
+    else what is measured of each group.
     """
     tasks = dict.fromkeys(name.partition("/")[0] for name in comparison.values)
     order = {name: i for i, name in enumerate(HEADLINE)}
@@ -59,6 +59,8 @@ def comparison_rows(comparison: Comparison, *, headline: bool) -> Iterator[str]:
 
 def comparison_table(comparison: Comparison, *, groups: bool = False) -> str:
     """
+    Lay out the headline of a comparison.
+
     Args:
         groups: with what is measured of each group.
     """

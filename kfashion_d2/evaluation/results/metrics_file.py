@@ -1,4 +1,7 @@
-"""``metrics.json``: the numbers of an evaluation under flat, stable names. docs/evaluation.md has the format."""
+"""
+This module reads and writes ``metrics.json``: the numbers of an evaluation under flat, stable names. docs/evaluation.md
+has the format.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ METRICS_VERSION = 1
 
 
 def flat_metrics(metrics: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-    """task -> name -> value as "task/name" -> value."""
+    """Turn task -> name -> value into "task/name" -> value."""
     return {f"{task}/{name}": float(value) for task, found in metrics.items() for name, value in found.items()}
 
 
@@ -30,6 +33,8 @@ def metrics_document(
     errors: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """
+    Put together the content of ``metrics.json``.
+
     Args:
         predictions, evaluation: what was evaluated, and how.
         intervals: flat name -> the low and high end of its confidence interval.
@@ -72,7 +77,9 @@ def _without_nan(value: Any) -> Any:
 
 
 def metrics_text(document: Mapping[str, Any]) -> str:
-    """A :func:`metrics_document`, or other numbers, as JSON, which has no NaN and no infinity: they become null."""
+    """
+    Write a :func:`metrics_document`, or other numbers, as JSON, which has no NaN and no infinity: they become null.
+    """
     return json.dumps(_without_nan(document), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 

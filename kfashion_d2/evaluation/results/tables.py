@@ -1,4 +1,4 @@
-"""What an evaluation found, as text for a terminal."""
+"""This module lays out what an evaluation found, as text for a terminal."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SHOWN = {
 
 def headline_table(document: Mapping[str, Any]) -> str:
     """
-    A line for each headline number, a column for each setting, with the intervals that are there.
+    Lay out a line for each headline number, a column for each setting, with the intervals that are there.
 
     Args:
         document: of :func:`metrics_document` or :func:`read_metrics`.
@@ -76,7 +76,7 @@ def evaluation_table(
     document: Mapping[str, Any], evaluation: Evaluation, schema: AttributeSchema, language: str = "en"
 ) -> str:
     """
-    The headline, what the errors cost, then the groups one by one on detections and, where they were read, on
+    Lay out the headline, what the errors cost, then the groups one by one on detections and, where they were read, on
     ground-truth boxes.
     """
     parts = [headline_table(document), attribute_table(evaluation.metrics, schema, language)]
@@ -114,7 +114,7 @@ def training_table(evaluation: Evaluation, info: PredictionsInfo) -> str:
 
 
 def _detection_table(metrics: Mapping[str, Mapping[str, float]]) -> str:
-    """A line for each of COCO's numbers and each class, a column for each task."""
+    """Lay out a line for each of COCO's numbers and each class, a column for each task."""
     names = list(next(iter(metrics.values())))
     rows = [[name, *(values[name] for values in metrics.values())] for name in names]
     headers = ["", *(task.replace("_", " ") for task in metrics)]
@@ -122,7 +122,7 @@ def _detection_table(metrics: Mapping[str, Mapping[str, float]]) -> str:
 
 
 def _error_table(errors: Mapping[str, Any]) -> str:
-    """What a kind of error costs, and how often it occurs among detections and garments."""
+    """Lay out what a kind of error costs, and how often it occurs among detections and garments."""
     lost, counts = errors["points_lost"], errors["garments"]
     rows = [
         [kind, f"{gain:+.1f}", errors["detections"].get(kind), counts.get(kind)]

@@ -13,14 +13,14 @@ from fuzzing.checks import check_batch, row_of
 from fuzzing.choices import positions
 from kfashion_d2.data import parse_annotation
 from kfashion_d2.data.annotation.parser import read_annotation
-from kfashion_d2.data.conversion.fast_parser import BatchParser
+from kfashion_d2.data.conversion.fast_parser import FastParser
 from kfashion_d2.data.conversion.rows import merge_rows, record_row, resolve_rows, rows_to_table
 from kfashion_d2.data.store.schema import parsed_schema
 from kfashion_d2.schema import AttributeSchema, Label, LabelIndex, kfashion_schema
 from kfashion_d2.synthetic.demo import draw_example
 
 SCHEMA = kfashion_schema()
-PARSER = BatchParser(SCHEMA)
+PARSER = FastParser(SCHEMA)
 
 
 def demo_annotation(index, dirt=False):
@@ -83,7 +83,7 @@ def test_a_schema_of_one_part_and_a_group_too_large():
         for part in ("아우터", "하의", "원피스"):
             del table[part]
     details["라벨링"]["상의"] = [{"카테고리": "셔츠"}]
-    assert len(BatchParser(one).parse([obj])[0]) == 1
+    assert len(FastParser(one).parse([obj])[0]) == 1
     many = replace(groups[0], index_of=LabelIndex([Label(f"label {i}") for i in range(200)]))
     with pytest.raises(ValueError, match="200 labels"):
         parsed_schema(AttributeSchema(groups=[many], **parts))
