@@ -1,4 +1,5 @@
-"""K-Fashion for Detectron2: annotations in, a trained, evaluated and drawn Attribute R-CNN out.
+"""
+This package brings K-Fashion to Detectron2: annotations in, a trained, evaluated and drawn Attribute R-CNN out.
 
 Importing this package loads neither torch nor Detectron2, reads no file and registers nothing: each name below is
 loaded on first use.

@@ -1,4 +1,4 @@
-"""Checkpoints that know their vocabulary, and hold nothing but tensors and plain Python values."""
+"""This module has checkpoints that know their vocabulary, and hold nothing but tensors and plain Python values."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CALIBRATION_KEY = "kfashion_calibration"
 
 
 def schema_entry(schema: AttributeSchema) -> dict[str, Any]:
-    """The entry of a checkpoint that tells its vocabulary."""
+    """Return the entry of a checkpoint that tells its vocabulary."""
     return {
         SCHEMA_KEY: {
             "name": schema.name,
@@ -38,7 +38,7 @@ def schema_entry(schema: AttributeSchema) -> dict[str, Any]:
 
 
 def to_plain(value: Any) -> Any:
-    """NumPy scalars, wherever they are, as Python numbers: torch.load refuses them from version 2.6 on."""
+    """Turn NumPy scalars, wherever they are, into Python numbers: torch.load refuses them from version 2.6 on."""
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, dict):
@@ -49,7 +49,7 @@ def to_plain(value: Any) -> Any:
 
 
 class _WholeFiles:
-    """A path manager whose local files take their name when they are complete: a kill leaves the old one or the new."""
+    """This path manager gives local files their name when they are complete: a kill leaves the old one or the new."""
 
     def __init__(self, path_manager: Any):
         self._path_manager = path_manager
@@ -70,10 +70,10 @@ class _WholeFiles:
 
 class KFashionCheckpointer(DetectionCheckpointer):
     """
-    Detectron2's checkpointer; saves the schema of the attribute branch, and refuses a checkpoint made with another one.
-    Checkpoints without a schema (the model zoo's) load as ever. Local files are written whole or not at all.
-    A calibration (:func:`add_calibration`) goes to the attribute head, which then gives calibrated scores, and from it
-    into what is saved.
+    This is Detectron2's checkpointer; it saves the schema of the attribute branch, and refuses a checkpoint made with
+    another one. Checkpoints without a schema (the model zoo's) load as ever. Local files are written whole or not at
+    all. A calibration (:func:`add_calibration`) goes to the attribute head, which then gives calibrated scores, and
+    from it into what is saved.
 
     With an average of the weights, `model` in the checkpoint is the average, which was evaluated, and `raw_model` the
     weights that train on: whoever loads a model predicts with the average, a training that resumes has both.
@@ -99,6 +99,8 @@ class KFashionCheckpointer(DetectionCheckpointer):
 
     def save(self, name: str, *, tag: bool = True, **kwargs: Any) -> None:
         """
+        Save a checkpoint.
+
         Args:
             tag: make it the one to resume from.
             kwargs: plain values to save beside the model.
@@ -136,6 +138,8 @@ class KFashionCheckpointer(DetectionCheckpointer):
 
     def _load_model(self, checkpoint: Any) -> Any:
         """
+        Load a checkpoint into the model.
+
         Raises:
             ValueError: the checkpoint was made with another schema; the message gives both hashes and the remedy. Or it
                 is ours, is not to be trained on, and has layers of other shapes, which would stay as they were drawn.
@@ -173,7 +177,7 @@ class KFashionCheckpointer(DetectionCheckpointer):
 
 def find_weights(cfg: CfgNode) -> str:
     """
-    ``MODEL.WEIGHTS``, without which a model has nothing to predict with.
+    Return ``MODEL.WEIGHTS``, without which a model has nothing to predict with.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -189,7 +193,7 @@ def find_weights(cfg: CfgNode) -> str:
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """
-    What :class:`KFashionCheckpointer` saved, on the CPU.
+    Read what :class:`KFashionCheckpointer` saved, on the CPU.
 
     Raises:
         FileNotFoundError: there is no such file on this machine.

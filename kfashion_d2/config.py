@@ -1,4 +1,4 @@
-"""The keys that this package adds to Detectron2's config, each with its default and its meaning."""
+"""This module has the keys that this package adds to Detectron2's config, each with its default and its meaning."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The whole path on a drawn data set, on a laptop: draw, convert, register, train, evaluate, show."""
+"""This module goes the whole path on a drawn data set, on a laptop: draw, convert, register, train, evaluate, show."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def run_demo(
 
 
 def _draw(cfg, folder: Path, count: int) -> list[Path]:
-    """Predictions beside the ground truth, for images spread over the first test split."""
+    """Draw predictions beside the ground truth, for images spread over the first test split."""
     import cv2
 
     folder.mkdir(exist_ok=True)

@@ -1,4 +1,6 @@
-"""A trained model as TorchScript and ONNX, with its vocabulary and thresholds in a JSON file beside it."""
+"""
+This module writes a trained model as TorchScript and ONNX, with its vocabulary and thresholds in a JSON file beside it.
+"""
 
 from __future__ import annotations
 
@@ -34,6 +36,8 @@ CROPS = ((0.5, 0.875), (0.63, 0.77))  # shares of height and width: sizes that n
 
 class ExportRun(NamedTuple):
     """
+    This is what an export wrote, and how near it comes to the model.
+
     Attributes:
         files: what was written, the JSON file last.
         differences: format -> the largest difference to the model itself, over all outputs and pictures; None where the
@@ -47,7 +51,10 @@ class ExportRun(NamedTuple):
 
 
 def infer(model: nn.Module, inputs: list[dict[str, Tensor]]) -> tuple[Tensor, ...]:
-    """The traced function: one picture's garments in its own pixels, in the order of OUTPUTS; any masks; any styles."""
+    """
+    Predict one picture's garments in its own pixels, in the order of OUTPUTS; any masks; any styles. This function is
+    what is traced.
+    """
     styles: dict[str, Tensor] = {}
     if hasattr(model, "inference_with_style"):
         (found,), (styles,) = model.inference_with_style(inputs)
@@ -60,7 +67,9 @@ def infer(model: nn.Module, inputs: list[dict[str, Tensor]]) -> tuple[Tensor, ..
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Tracing warns of each Python number in Detectron2's code; whether one mattered is measured afterwards."""
+    """
+    Hide what tracing warns of, each Python number in Detectron2's code; whether one mattered is measured afterwards.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

@@ -1,6 +1,6 @@
 """
-An exported model for single images: TorchScript or ONNX, and the JSON file beside it. Detectron2 is not needed, and for
-ONNX neither is torch.
+This module runs an exported model on single images: TorchScript or ONNX, and the JSON file beside it. Detectron2 is not
+needed, and for ONNX neither is torch.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ OUTPUTS = ("boxes", "scores", "classes", "attributes")
 
 class ExportedModel:
     """
-    As :class:`KFashionPredictor`, without Detectron2.
+    This model answers as :class:`KFashionPredictor` does, without Detectron2.
 
     Attributes:
         facts (dict): the JSON file's content.
@@ -41,6 +41,8 @@ class ExportedModel:
         self, path: str | Path, *, schema: AttributeSchema | None = None, top_k: int = 1, style_top_k: int = 3
     ):
         """
+        Load an exported model.
+
         Args:
             path: ``model.onnx`` (needs the package onnxruntime) or ``model.ts``; ``model.json`` beside it.
             schema: of the model. None: K-Fashion's.
@@ -83,6 +85,8 @@ class ExportedModel:
 
     def __call__(self, image: np.ndarray | str | Path) -> dict[str, Any]:
         """
+        Predict on an image.
+
         Args:
             image: uint8 (H, W, 3) BGR, or the path of a file, which is turned as its EXIF tag says.
 
@@ -117,7 +121,9 @@ class ExportedModel:
         return {**found, **styles, **best, "garments": garments}
 
     def prepare(self, image: np.ndarray) -> np.ndarray:
-        """uint8 (H, W, 3) BGR to what the graph reads: float32 (3, H', W'), resized, in the model's channel order."""
+        """
+        Turn uint8 (H, W, 3) BGR into what the graph reads: float32 (3, H', W'), resized, in the model's channel order.
+        """
         rule = self.facts["input"]
         if rule["channels"] == "RGB":
             image = image[:, :, ::-1]
@@ -150,7 +156,9 @@ class ExportedModel:
 
 
 def network_size(height: int, width: int, shortest: int, longest: int) -> tuple[int, int]:
-    """Height and width after Detectron2's ResizeShortestEdge: the shorter side at `shortest`, none above `longest`."""
+    """
+    Return height and width after Detectron2's ResizeShortestEdge: the shorter side at `shortest`, none above `longest`.
+    """
     scale = shortest / min(height, width)
     new = [shortest, scale * width] if height < width else [scale * height, shortest]
     over = longest / max(new)

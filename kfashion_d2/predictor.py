@@ -1,4 +1,4 @@
-"""Image in, garments out: the predictor, and a run of it over files."""
+"""This module predicts: image in, garments out; it has the predictor, and a run of it over files."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
 class KFashionPredictor:
     """
-    A trained model for single images, as Detectron2's DefaultPredictor, with attributes by name. The config is copied.
+    This is a trained model for single images, as Detectron2's DefaultPredictor, with attributes by name. The config is
+    copied.
 
     Attributes:
         model: in evaluation mode.
@@ -62,6 +63,8 @@ class KFashionPredictor:
         style_top_k: int = 3,
     ):
         """
+        Load a trained model.
+
         Args:
             cfg: of the trained model; ``MODEL.WEIGHTS`` is its checkpoint, ``MODEL.ROI_HEADS.SCORE_THRESH_TEST`` the
                 least score of a garment.
@@ -100,6 +103,8 @@ class KFashionPredictor:
     @torch.no_grad()
     def __call__(self, image: np.ndarray | str | Path) -> dict[str, Any]:
         """
+        Predict on an image.
+
         Args:
             image: uint8 (H, W, 3) BGR, or the path of a file, which is turned as its EXIF tag says.
 
@@ -138,12 +143,16 @@ class KFashionPredictor:
         }
 
     def styles(self, result: Mapping[str, Any]) -> dict[str, list[tuple[Label, float]]]:
-        """The styles of a result as labels, as :func:`draw_instances` takes them; empty where none are predicted."""
+        """
+        Return the styles of a result as labels, as :func:`draw_instances` takes them; empty where none are predicted.
+        """
         return styles_from_output(result, self.schema, self.style_top_k)
 
 
 class PredictionRun(NamedTuple):
     """
+    This is what a run over files gave.
+
     Attributes:
         predictions: an entry for each image that could be read, as in ``predictions.json``.
         broken: the files that could not.
@@ -155,6 +164,8 @@ class PredictionRun(NamedTuple):
 
 def find_images(inputs: Iterable[str | Path]) -> list[Path]:
     """
+    List the images that files, folders and patterns name.
+
     Args:
         inputs: files, folders (all images in and below them) and glob patterns.
 
@@ -181,7 +192,9 @@ def find_images(inputs: Iterable[str | Path]) -> list[Path]:
 
 
 def _free_name(file: Path, taken: set[str]) -> str:
-    """A name for the picture of a file: its stem; with a number behind it where another file has the same stem."""
+    """
+    Return a name for the picture of a file: its stem; with a number behind it where another file has the same stem.
+    """
     suffix = ".png" if file.suffix.lower() == ".png" else ".jpg"
     name, number = file.stem, 1
     while f"{name}{suffix}".casefold() in taken:

@@ -1,4 +1,4 @@
-"""Training: the Trainer, and what a config needs before it can train."""
+"""This package trains: it has the Trainer, and what a config needs before it can train."""
 
 from ..utils.lazy import lazy_exports
 

@@ -1,4 +1,6 @@
-"""Tune a trained model's temperatures and thresholds on a labelled split, and keep them in its checkpoint."""
+"""
+This module tunes a trained model's temperatures and thresholds on a labelled split, and keeps them in its checkpoint.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +29,8 @@ Report = dict[str, dict[str, float]]
 
 class CalibrationRun(NamedTuple):
     """
+    This is what a calibration found, and where it is kept.
+
     Attributes:
         calibration: what was tuned, on all garments of the split.
         report: before and after it, on the same garments; see :func:`calibration_report`.

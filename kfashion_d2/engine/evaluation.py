@@ -1,4 +1,4 @@
-"""A trained model over a registered split: what it says of every image, in plain arrays."""
+"""This module runs a trained model over a registered split, and keeps what it says of every image in plain arrays."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ logger = logging.getLogger(__name__)
 
 def training_label_counts(cfg: CfgNode, schema: AttributeSchema) -> np.ndarray | None:
     """
-    int64 (2, L): garments of ``DATASETS.TRAIN`` that have each label, and those of which it is known; None where no
-    training set is registered.
+    Count garments of ``DATASETS.TRAIN`` that have each label, and those of which it is known, int64 (2, L); None where
+    no training set is registered.
     """
     names = [name for name in cfg.DATASETS.TRAIN if MetadataCatalog.get(name).get("evaluator_type") == "kfashion"]
     if not names:
@@ -95,7 +95,7 @@ def predict_dataset(
 
 def find_dataset(cfg: CfgNode, dataset_name: str | None = None) -> str:
     """
-    The name of a registered K-Fashion dataset; None: the first of ``DATASETS.TEST``.
+    Return the name of a registered K-Fashion dataset; None: the first of ``DATASETS.TEST``.
 
     Raises:
         ValueError: there is no such dataset; the message lists those that exist.
@@ -109,7 +109,7 @@ def find_dataset(cfg: CfgNode, dataset_name: str | None = None) -> str:
 
 def load_model(cfg: CfgNode) -> nn.Module:
     """
-    The trained model of a config, in evaluation mode.
+    Load the trained model of a config, in evaluation mode.
 
     Raises:
         FileNotFoundError: ``MODEL.WEIGHTS`` is not there.

@@ -1,4 +1,4 @@
-"""What heads are to know of the training set's labels, for their losses and priors."""
+"""This module tells heads what they are to know of the training set's labels, for their losses and priors."""
 
 from __future__ import annotations
 

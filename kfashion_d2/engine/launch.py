@@ -1,4 +1,4 @@
-"""Detectron2's launch, with processes that leave their group before they end."""
+"""This module has Detectron2's launch, with processes that leave their group before they end."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["ddp_without_device", "launch"]
 
 def launch(main_func: Callable[..., Any], num_processes: int, *, args: tuple = (), **kw: Any) -> None:
     """
-    ``detectron2.engine.launch``. Its processes end while gloo's threads still run, and now and then one of them
+    Call ``detectron2.engine.launch``. Its processes end while gloo's threads still run, and now and then one of them
     aborts with "terminate called without an active exception", though all its work was done.
 
     Args:

@@ -1,4 +1,4 @@
-"""What the LazyConfig files in configs/lazy call, beside the model's own classes."""
+"""This module has what the LazyConfig files in configs/lazy call, beside the model's own classes."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ __all__ = ["kfashion_evaluator", "kfashion_images", "lazy_class_parts", "lazy_sc
 
 def lazy_schema(data: Mapping[str, str], groups: Sequence[str] = ()) -> AttributeSchema:
     """
+    Return the schema that a LazyConfig trains.
+
     Args:
         data: root, image_root, classes and schema, as in ``DATASETS.KFASHION``.
         groups: names of the groups to train; empty: all.
@@ -29,13 +31,13 @@ def lazy_schema(data: Mapping[str, str], groups: Sequence[str] = ()) -> Attribut
 
 
 def lazy_class_parts(schema: AttributeSchema, classes: str) -> tuple[int, ...]:
-    """:meth:`AttributeSchema.class_parts`, as a function."""
+    """Call :meth:`AttributeSchema.class_parts`, as a function."""
     return schema.class_parts(classes)
 
 
 def kfashion_images(names: str | Sequence[str], data: Mapping[str, str], *, filter_empty: bool = False) -> Dataset:
     """
-    Registered splits as one dataset; registers those of the converted folder first.
+    Open registered splits as one dataset; those of the converted folder are registered first.
 
     Args:
         names: as "kfashion_train".

@@ -1,4 +1,4 @@
-"""Training and evaluation of LazyConfigs, with what :class:`Trainer` adds to Detectron2's loop."""
+"""This module trains and evaluates LazyConfigs, with what :class:`Trainer` adds to Detectron2's loop."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 def build_lazy_model(cfg: DictConfig) -> nn.Module:
     """
-    The model on ``train.device``, or on the CPU where there is no CUDA.
+    Build the model on ``train.device``, or on the CPU where there is no CUDA.
 
     Raises:
         ValueError: the number of classes is not that of ``kfashion.classes``.
@@ -60,7 +60,7 @@ def clip_gradients(optimizer: torch.optim.Optimizer, options: Mapping[str, Any])
 
 
 def evaluate_lazy(cfg: DictConfig, model: nn.Module) -> dict[str, Any]:
-    """Results of ``dataloader.{test,evaluator}``; empty in other processes than the main one."""
+    """Return the results of ``dataloader.{test,evaluator}``; empty in other processes than the main one."""
     loader = instantiate(cfg.dataloader.test)  # registers the data
     evaluator = instantiate({**cfg.dataloader.evaluator, "model": model})
     results = inference_on_dataset(model, loader, evaluator) or {}

@@ -1,4 +1,7 @@
-"""Data loaders over the lazy store: broken images skipped in training, and batches that a resumed run finds again."""
+"""
+This module has data loaders over the lazy store: broken images are skipped in training, and a resumed run finds its
+batches again.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 
 def without_empty_images(dataset: Dataset) -> Dataset:
-    """The images with a garment, as Detectron2 keeps them for training; lazily for our store."""
+    """Return the images with a garment, as Detectron2 keeps them for training; lazily for our store."""
     if isinstance(dataset, ConcatDataset):
         return ConcatDataset([without_empty_images(part) for part in dataset.datasets])
     if isinstance(dataset, KFashionDataset):
@@ -39,7 +42,9 @@ def without_empty_images(dataset: Dataset) -> Dataset:
 
 
 def labels_of(dataset: Dataset, names: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """:func:`image_labels` of what :func:`without_empty_images` and Detectron2's concatenation make of our splits."""
+    """
+    List :func:`image_labels` of what :func:`without_empty_images` and Detectron2's concatenation make of our splits.
+    """
     if isinstance(dataset, ConcatDataset):
         starts = [0, *dataset.cumulative_sizes]
         images, labels = zip(*(labels_of(part, names) for part in dataset.datasets), strict=True)
@@ -58,7 +63,7 @@ def labels_of(dataset: Dataset, names: list[str]) -> tuple[np.ndarray, np.ndarra
 
 
 def is_wide(dataset: Dataset) -> np.ndarray:
-    """bool (N,): images wider than high, which Detectron2 does not mix with others in a batch."""
+    """Say which images are wider than high, which Detectron2 does not mix with others in a batch; bool (N,)."""
     if isinstance(dataset, ConcatDataset):
         return np.concatenate([is_wide(part) for part in dataset.datasets])
     if isinstance(dataset, Subset):
@@ -70,8 +75,8 @@ def is_wide(dataset: Dataset) -> np.ndarray:
 
 def build_sampler(cfg: CfgNode, dataset: Dataset) -> Sampler:
     """
-    The sampler named by ``DATALOADER.SAMPLER_TRAIN``. RepeatFactorTrainingSampler's factors are those of the classes,
-    and read each dict once; AttributeRepeatFactorSampler's are those of ``DATALOADER.REPEAT_LABELS``.
+    Build the sampler named by ``DATALOADER.SAMPLER_TRAIN``. RepeatFactorTrainingSampler's factors are those of the
+    classes, and read each dict once; AttributeRepeatFactorSampler's are those of ``DATALOADER.REPEAT_LABELS``.
 
     Raises:
         ValueError: there is no such sampler.
@@ -110,7 +115,7 @@ def batch_training_images(
     aspect_ratio_grouping: bool = True,
 ) -> DataLoader:
     """
-    Endless batches of mapped dicts. A batch follows from its number, the sampler and the seed alone.
+    Make endless batches of mapped dicts. A batch follows from its number, the sampler and the seed alone.
 
     Args:
         dataset: of dataset dicts, with a length.
@@ -155,7 +160,7 @@ def start_at_iteration(loader, iteration: int) -> bool:
 
 def build_train_loader(cfg: CfgNode) -> DataLoader:
     """
-    Endless batches of mapped dicts for training; see :class:`AttributeDatasetMapper` for their content.
+    Make endless batches of mapped dicts for training; see :class:`AttributeDatasetMapper` for their content.
 
     Raises:
         ValueError: no image with a garment is left, the sampler does not exist, or the processes cannot share a batch.
@@ -181,14 +186,16 @@ def build_train_loader(cfg: CfgNode) -> DataLoader:
 
 
 def spread_indices(size: int, limit: int) -> np.ndarray:
-    """int64: `limit` of `size` positions, evenly spread and always the same; all where the limit is 0 or not below."""
+    """
+    Return `limit` of `size` positions, evenly spread and always the same; all where the limit is 0 or not below. int64.
+    """
     return np.arange(size) if not 0 < limit < size else np.arange(limit) * size // limit
 
 
 def build_test_loader(cfg: CfgNode, dataset_name: str):
     """
-    Every image once, in order, or the ``TEST.MAX_EVAL_IMAGES`` of :func:`spread_indices`; a broken one is an error with
-    its name.
+    Give every image once, in order, or the ``TEST.MAX_EVAL_IMAGES`` of :func:`spread_indices`; a broken one is an error
+    with its name.
     """
     mapper = AttributeDatasetMapper(cfg, is_train=False)
     size = len(DatasetCatalog.get(dataset_name))

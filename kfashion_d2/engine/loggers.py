@@ -1,4 +1,4 @@
-"""The loggers that a command line shows."""
+"""This module sets up the loggers that a command line shows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What a config needs before it can train: its datasets registered, and as many classes as the data has."""
+"""
+This module gives a config what it needs before it can train: its datasets registered, and as many classes as the data
+has.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,9 @@ __all__ = ["amp_precision", "register_from_config", "setup_config"]
 
 
 def kfashion_root(root: str) -> Path:
-    """The converted folder: ``DATASETS.KFASHION.ROOT``, or ``$DETECTRON2_DATASETS/kfashion`` where it is empty."""
+    """
+    Return the converted folder: ``DATASETS.KFASHION.ROOT``, or ``$DETECTRON2_DATASETS/kfashion`` where it is empty.
+    """
     return Path(root or Path(os.environ.get("DETECTRON2_DATASETS", "datasets")) / "kfashion")
 
 
@@ -57,14 +62,14 @@ def register_splits(
 
 
 def register_from_config(cfg: CfgNode) -> list[str]:
-    """:func:`register_splits` of ``DATASETS.KFASHION``, for ``DATASETS.TRAIN`` and ``DATASETS.TEST``."""
+    """Call :func:`register_splits` with ``DATASETS.KFASHION``, for ``DATASETS.TRAIN`` and ``DATASETS.TEST``."""
     data, wanted = cfg.DATASETS.KFASHION, (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)
     return register_splits(data.ROOT, wanted, classes=data.CLASSES, image_root=data.IMAGE_ROOT, schema=data.SCHEMA)
 
 
 def with_checked_classes(cfg: CfgNode) -> CfgNode:
     """
-    A copy of the config, frozen, with NUM_CLASSES from the data where it is -1.
+    Return a copy of the config, frozen, with NUM_CLASSES from the data where it is -1.
 
     Raises:
         ValueError: NUM_CLASSES or DATASETS.KFASHION.CLASSES disagrees with a dataset that :func:`register_kfashion`
@@ -86,7 +91,7 @@ def with_checked_classes(cfg: CfgNode) -> CfgNode:
 
 
 def with_seed(cfg: CfgNode) -> CfgNode:
-    """A copy of the config, frozen, in which a SEED is drawn where it is negative: one for all processes."""
+    """Return a copy of the config, frozen, in which a SEED is drawn where it is negative: one for all processes."""
     cfg = cfg.clone()
     cfg.defrost()
     if cfg.SEED < 0:
@@ -97,7 +102,7 @@ def with_seed(cfg: CfgNode) -> CfgNode:
 
 def amp_precision(name: str, device: str) -> torch.dtype:
     """
-    What mixed-precision training computes in, by ``SOLVER.AMP.PRECISION``.
+    Return what mixed-precision training computes in, by ``SOLVER.AMP.PRECISION``.
 
     Raises:
         ValueError: there is no such precision, or the device does not compute in it.
@@ -119,7 +124,8 @@ def amp_precision(name: str, device: str) -> torch.dtype:
 
 def setup_config(config_file: str, opts: list[str] | tuple[str, ...] = (), *, register: bool = True) -> CfgNode:
     """
-    The config of a run: Detectron2's defaults, ours, the file, then the overrides; datasets registered and checked.
+    Make the config of a run: Detectron2's defaults, ours, the file, then the overrides; datasets are registered and
+    checked.
 
     Args:
         config_file: a path, or an address that Detectron2's PathManager opens.

@@ -1,4 +1,4 @@
-"""Detectron2's DefaultTrainer with our loaders, evaluators, optimizer and checkpoints."""
+"""This module has Detectron2's DefaultTrainer with our loaders, evaluator, optimizer and checkpoints."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ logger = logging.getLogger(__name__)
 
 
 def attribute_head(model: nn.Module | None) -> nn.Module | None:
-    """A model's attribute branch, DistributedDataParallel or not; None where it has none."""
+    """Return a model's attribute branch, DistributedDataParallel or not; None where it has none."""
     return getattr(getattr(getattr(model, "module", model), "roi_heads", None), "attribute_head", None)
 
 
 class Trainer(DefaultTrainer):
     """
-    ::
+    This trainer trains an Attribute R-CNN from a yaml config::
 
         cfg = setup_config("configs/attribute_rcnn_R_50_FPN_1x.yaml", ["DATASETS.KFASHION.ROOT", "datasets/kfashion"])
         default_setup(cfg, args)
@@ -126,12 +126,15 @@ class Trainer(DefaultTrainer):
 
     @property
     def results(self) -> Mapping[str, Mapping[str, float]]:
-        """The metrics of the last evaluation, task -> name -> value; empty before the first, and on other processes."""
+        """
+        Return the metrics of the last evaluation, task -> name -> value; empty before the first, and on other
+        processes.
+        """
         return getattr(self, "_last_eval_results", {})
 
     @property
     def evaluated_model(self) -> nn.Module:
-        """The model, or its average."""
+        """Return the model, or its average."""
         return self.model if self.ema is None else self.ema.module
 
     def evaluate(self) -> OrderedDict:
@@ -174,7 +177,8 @@ class Trainer(DefaultTrainer):
     @classmethod
     def build_optimizer(cls, cfg, model: nn.Module) -> torch.optim.Optimizer:
         """
-        The optimizer named by ``SOLVER.OPTIMIZER``; learning rates, weight decays and clipping are those of SOLVER.
+        Build the optimizer named by ``SOLVER.OPTIMIZER``; learning rates, weight decays and clipping are those of
+        SOLVER.
 
         Raises:
             ValueError: there is no such optimizer.
@@ -245,7 +249,7 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def test(cls, cfg, model: nn.Module, evaluators=None) -> OrderedDict:
-        """As :meth:`DefaultTrainer.test`, with evaluators that may look into the model."""
+        """Test as :meth:`DefaultTrainer.test` does, with evaluators that may look into the model."""
         if evaluators is None:
             evaluators = [cls.build_evaluator(cfg, name, model=model) for name in cfg.DATASETS.TEST]
         return super().test(cfg, model, evaluators)
@@ -253,8 +257,8 @@ class Trainer(DefaultTrainer):
     @classmethod
     def test_with_TTA(cls, cfg, model: nn.Module) -> OrderedDict:
         """
-        :meth:`test` with test-time augmentation (``TEST.AUG``): boxes and masks of all views, attributes of the plain
-        image. The results' names end in ``_TTA``.
+        Call :meth:`test` with test-time augmentation (``TEST.AUG``): boxes and masks of all views, attributes of the
+        plain image. The results' names end in ``_TTA``.
         """
         logger.info("Running inference with test-time augmentation ...")
         folder = os.path.join(cfg.OUTPUT_DIR, "inference_TTA")

@@ -1,4 +1,4 @@
-"""The list of hooks that a training runs with, whichever kind of config described it."""
+"""This module has the list of hooks that a training runs with, whichever kind of config described it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The line of a training on the console."""
+"""This module shortens the line of a training on the console."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["build_writers"]
 
 
 class _WithoutAttributeCurves(EventStorage):
-    """An event storage that shares everything with another one, and hides the curves of the attribute groups."""
+    """This event storage shares everything with another one, and hides the curves of the attribute groups."""
 
     def __init__(self, storage: EventStorage):
         self.__dict__ = storage.__dict__
@@ -19,7 +19,10 @@ class _WithoutAttributeCurves(EventStorage):
 
 
 class ShortMetricPrinter(CommonMetricPrinter):
-    """Prints Detectron2's line, which has every name with "loss" in it, without the attribute groups' own losses."""
+    """
+    This writer prints Detectron2's line, which has every name with "loss" in it, without the attribute groups' own
+    losses.
+    """
 
     def write(self):
         with _WithoutAttributeCurves(get_event_storage()):
@@ -27,6 +30,9 @@ class ShortMetricPrinter(CommonMetricPrinter):
 
 
 def build_writers(output_dir: str, max_iter: int) -> list[EventWriter]:
-    """Detectron2's for the console, ``metrics.json`` and TensorBoard; the groups' curves are in the latter two."""
+    """
+    Build Detectron2's writers for the console, ``metrics.json`` and TensorBoard; the groups' curves are in the latter
+    two.
+    """
     writers = default_writers(output_dir, max_iter)
     return [ShortMetricPrinter(max_iter) if isinstance(w, CommonMetricPrinter) else w for w in writers]

@@ -1,4 +1,4 @@
-"""Weights of torchvision's R-CNNs, of Match R-CNN and of K-COORD, brought into our models name by name."""
+"""This package brings weights of torchvision's R-CNNs, of Match R-CNN and of K-COORD into our models, name by name."""
 
 from ..utils.lazy import lazy_exports
 

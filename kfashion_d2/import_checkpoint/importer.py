@@ -1,4 +1,6 @@
-"""Check a foreign state dict against our model, tensor by tensor, and write it as a checkpoint of ours."""
+"""
+This module checks a foreign state dict against our model, tensor by tensor, and writes it as a checkpoint of ours.
+"""
 
 from __future__ import annotations
 
@@ -31,6 +33,8 @@ _OUR_EPS = 1e-5  # of FrozenBatchNorm2d
 @dataclass(frozen=True)
 class ImportedWeights:
     """
+    This is what came out of an import.
+
     Attributes:
         tensors: our name -> tensor.
         sources: their name -> our name.
@@ -46,13 +50,13 @@ class ImportedWeights:
     notes: list[str]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values: `imported` {theirs: ours}, `left_out` {theirs: reason}, `fresh` and `notes`."""
+        """Return plain values: `imported` {theirs: ours}, `left_out` {theirs: reason}, `fresh` and `notes`."""
         return {"imported": self.sources, "left_out": self.left_out, "fresh": self.fresh, "notes": self.notes}
 
 
 def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     """
-    A file's state dict: the file itself, or its entry `model_state_dict` (K-COORD, Match R-CNN), `state_dict` or
+    Read a file's state dict: the file itself, or its entry `model_state_dict` (K-COORD, Match R-CNN), `state_dict` or
     `model`; without the prefix `module.` that DataParallel adds.
 
     Raises:

@@ -1,6 +1,6 @@
 """
-K-COORD's attribute layers (github.com/K-COORD/K-Fashion, `models/attributercnn.py`, `dataset.py`): one linear layer for
-each group on the box head's features, output 0 "none", then the labels in the order of its lists.
+This module knows K-COORD's attribute layers (github.com/K-COORD/K-Fashion, `models/attributercnn.py`, `dataset.py`):
+one linear layer for each group on the box head's features, output 0 "none", then the labels in the order of its lists.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _UNORDERED = (
 
 
 def is_kcoord(state: dict[str, Tensor]) -> bool:
-    """Whether a state dict has K-COORD's attribute layers."""
+    """Say whether a state dict has K-COORD's attribute layers."""
     return any(match and match[1] != "cls" for match in map(_LAYER.fullmatch, state))
 
 
@@ -51,6 +51,8 @@ def attribute_layers(
     state: dict[str, Tensor], head: torch.nn.Module
 ) -> tuple[dict[str, Tensor], dict[str, str], dict[str, str], list[str]]:
     """
+    Turn K-COORD's layers into our head's.
+
     Args:
         state: K-COORD's.
         head: our model's attribute head.

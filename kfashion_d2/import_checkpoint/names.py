@@ -1,6 +1,6 @@
 """
-torchvision's parameter names in Detectron2's words, for Faster and Mask R-CNN with ResNet and FPN: those since version
-0.13, the older ones, and the "v2" models.
+This module says torchvision's parameter names in Detectron2's words, for Faster and Mask R-CNN with ResNet and FPN:
+those since version 0.13, the older ones, and the "v2" models.
 """
 
 from __future__ import annotations
@@ -60,6 +60,8 @@ _LEFT_OUT = [
 
 def our_name(name: str, *, deep_rpn: bool = False) -> str | None:
     """
+    Translate a name of torchvision's.
+
     Args:
         name: of a parameter or buffer of torchvision.
         deep_rpn: the RPN's head has two convolutions (the v2 models), which Detectron2 numbers.
@@ -83,10 +85,10 @@ def _fill(template: str, values: tuple[str, ...]) -> str:
 
 
 def reason_to_leave_out(name: str) -> str | None:
-    """Why a parameter of theirs has no position in our models; None: nothing is known about it."""
+    """Say why a parameter of theirs has no counterpart in our models; None: nothing is known about it."""
     return next((reason for pattern, reason in _LEFT_OUT if re.fullmatch(pattern, name)), None)
 
 
 def derived(name: str) -> bool:
-    """Whether a tensor of ours follows from the config and needs no weights."""
+    """Say whether a tensor of ours follows from the config and needs no weights."""
     return "anchor_generator.cell_anchors" in name

@@ -1,4 +1,4 @@
-"""The attribute branch, the style head, the models around them, their losses and a small backbone."""
+"""This package has the attribute branch, the style head, the models around them, their losses and a small backbone."""
 
 from ..utils.lazy import lazy_exports
 

@@ -1,5 +1,5 @@
 """
-The attribute head: region features in, attribute losses or scores out.
+This module has the attribute head: region features in, attribute losses or scores out.
 
 Shapes: N images, R RoIs of all images together, L labels of all groups together.
 """
@@ -39,7 +39,9 @@ The registered object will be called with `obj(cfg, input_shape)`.
 
 
 def attribute_probabilities(logits: Tensor, schema: AttributeSchema) -> Tensor:
-    """float (R, L) logits to float (R, L) scores: softmax inside single-label groups, sigmoid in multi-label ones."""
+    """
+    Turn float (R, L) logits into float (R, L) scores: softmax inside single-label groups, sigmoid in multi-label ones.
+    """
     scores = []
     for group in schema.groups:
         columns = logits[:, schema.slice(group.name)]
@@ -85,7 +87,7 @@ def log_groups(logits: Tensor, targets: Tensor, schema: AttributeSchema, losses:
 @ROI_ATTRIBUTE_HEAD_REGISTRY.register()
 class AttributeHead(nn.Module):
     """
-    A few convolutions and fully connected layers, then one linear layer for all groups.
+    This head is a few convolutions and fully connected layers, then one linear layer for all groups.
 
     Choices, each off by default:
 
@@ -120,6 +122,8 @@ class AttributeHead(nn.Module):
         mask_impossible: bool = False,
     ):
         """
+        Build the layers.
+
         Args:
             input_shape: of the features; without height and width they are float (R, C).
             schema: the groups to predict.
@@ -179,7 +183,7 @@ class AttributeHead(nn.Module):
 
     @property
     def needs_label_counts(self) -> bool:
-        """Whether :meth:`set_label_counts` makes a difference."""
+        """Say whether :meth:`set_label_counts` makes a difference."""
         return self.prior is not None
 
     def set_label_counts(self, yes, known) -> None:
@@ -188,7 +192,7 @@ class AttributeHead(nn.Module):
             self.prior.set_counts(yes, known)
 
     def layers(self, x: Tensor, classes: Tensor) -> Tensor:
-        """float (R, C, H, W) or (R, C) features, and int64 (R,) classes (K: unknown), to float (R, L) logits."""
+        """Compute float (R, L) logits of float (R, C, H, W) or (R, C) features, and int64 (R,) classes (K: unknown)."""
         if x.dim() == 2:
             x = x[:, :, None, None]
         x = self.trunk(x).flatten(start_dim=1)
@@ -199,6 +203,8 @@ class AttributeHead(nn.Module):
 
     def forward(self, x: Tensor, instances: list[Instances]):
         """
+        Compute the loss in training, and `pred_attributes` in test.
+
         Args:
             x: float (R, C, H, W) or (R, C), the RoIs of all images in order.
             instances: N Instances. In training the foreground proposals, with `gt_classes` and `gt_attributes`; in
@@ -222,7 +228,7 @@ class AttributeHead(nn.Module):
         return instances
 
     def _classes_and_parts(self, instances: list[Instances]) -> tuple[Tensor, Tensor]:
-        """int64 (R,) each: classes, K where unknown or background; and parts, that of class 0 for background."""
+        """Return int64 (R,) each: classes, K where unknown or background; and parts, that of class 0 for background."""
         name = "gt_classes" if self.training else "pred_classes"
         classes = torch.cat([getattr(i, name) for i in instances])
         num_classes = len(self.class_parts)
@@ -234,13 +240,16 @@ class AttributeHead(nn.Module):
         return classes, parts
 
     def targets(self, instances: list[Instances]) -> Tensor:
-        """int8 (R, L). Images without a garment carry no `gt_attributes`: their rows are unknown."""
+        """
+        Return the label rows of all regions, int8 (R, L). Images without a garment carry no `gt_attributes`: their rows
+        are unknown.
+        """
         blank = self.applicable.new_full((1, self.schema.num_labels), UNKNOWN, dtype=torch.int8)
         rows = [i.gt_attributes if i.has("gt_attributes") else blank.expand(len(i), -1) for i in instances]
         return torch.cat(rows)
 
     def losses(self, logits: Tensor, parts: Tensor, instances: list[Instances]) -> Tensor:
-        """The loss of float (R, L) logits, a scalar."""
+        """Compute the loss of float (R, L) logits, a scalar."""
         targets = self.targets(instances)
         prior = None if self.prior is None else self.prior.labels()
         allowed = self.possible[parts] if self.mask_impossible else None
@@ -249,7 +258,7 @@ class AttributeHead(nn.Module):
         return self.criterion.balance(losses, targets)
 
     def scores(self, logits: Tensor, parts: Tensor) -> Tensor:
-        """float (R, L): `pred_attributes`; groups that do not apply to the garment's part are 0."""
+        """Compute `pred_attributes`, float (R, L); groups that do not apply to the garment's part are 0."""
         if self.mask_impossible:
             logits = logits.masked_fill(~self.possible[parts], torch.finfo(logits.dtype).min)
         return attribute_probabilities(logits, self.schema) * self.applicable[parts]

@@ -1,4 +1,4 @@
-"""A Generalized R-CNN that also says the style of the whole image."""
+"""This module has a Generalized R-CNN that also says the style of the whole image."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _catch(backbone: nn.Module, args: tuple, features: dict[str, Tensor]) -> Non
 
 @contextmanager
 def _catching() -> Iterator[list[dict[str, Tensor]]]:
-    """The list gets what a backbone with the hook `_catch` returns inside."""
+    """Give a list that gets what a backbone with the hook `_catch` returns inside the block."""
     token = _caught.set([])
     try:
         yield _caught.get()  # type: ignore[misc]
@@ -41,7 +41,8 @@ def _catching() -> Iterator[list[dict[str, Tensor]]]:
 @META_ARCH_REGISTRY.register()
 class AttributeRCNN(GeneralizedRCNN):
     """
-    Detectron2's GeneralizedRCNN, with a head for the style of the image on the features that its backbone made.
+    This model is Detectron2's GeneralizedRCNN, with a head for the style of the image on the features that its backbone
+    made.
 
     In training the inputs have "style" and "sub_style", ints as in the dataset dicts (-1 or missing: unknown), and the
     losses "loss_style" and "loss_sub_style". In test each output also has "style_scores" and "sub_style_scores", float
@@ -51,6 +52,8 @@ class AttributeRCNN(GeneralizedRCNN):
     @configurable
     def __init__(self, *, style_head: StyleHead, **kw: Any):
         """
+        Build the model around its parts.
+
         Args:
             style_head: see :class:`StyleHead`.
             kw: the arguments of GeneralizedRCNN.
@@ -82,7 +85,10 @@ class AttributeRCNN(GeneralizedRCNN):
         detected_instances: list[Instances] | None = None,
         do_postprocess: bool = True,
     ):
-        """As GeneralizedRCNN's; without post-processing the style is left out (see :meth:`inference_with_style`)."""
+        """
+        Predict as GeneralizedRCNN does; without post-processing the style is left out (see
+        :meth:`inference_with_style`).
+        """
         with _catching() as caught:
             results = super().inference(batched_inputs, detected_instances, do_postprocess)
         if do_postprocess:
@@ -93,7 +99,7 @@ class AttributeRCNN(GeneralizedRCNN):
     def inference_with_style(
         self, batched_inputs: list[dict[str, Any]], detected_instances: list[Instances] | None = None
     ) -> tuple[list[Instances], list[dict[str, Tensor]]]:
-        """The instances without post-processing, and for each image the dict of its style scores."""
+        """Return the instances without post-processing, and for each image the dict of its style scores."""
         with _catching() as caught:
             instances = super().inference(batched_inputs, detected_instances, do_postprocess=False)
         return instances, self.style_head.scores(self._style_logits(caught, batched_inputs))

@@ -1,5 +1,5 @@
 """
-A ResNet-FPN small enough to train from scratch on a CPU: Detectron2's own blocks, any stem width.
+This module has a ResNet-FPN small enough to train from scratch on a CPU: Detectron2's own blocks, any stem width.
 
 Detectron2's ResNet-18 builder insists on a 64-channel stem; nothing else is new here.
 """
@@ -17,7 +17,7 @@ __all__ = ["build_small_resnet_fpn_backbone"]
 @BACKBONE_REGISTRY.register()
 def build_small_resnet_fpn_backbone(cfg, input_shape: ShapeSpec) -> FPN:
     """
-    Basic blocks, two in each of the stages res2 to res5; stage k has `STEM_OUT_CHANNELS` * 2^(k - 2) channels.
+    Build basic blocks, two in each of the stages res2 to res5; stage k has `STEM_OUT_CHANNELS` * 2^(k - 2) channels.
 
     Reads ``MODEL.RESNETS.{STEM_OUT_CHANNELS,NORM}``, ``MODEL.FPN.{IN_FEATURES,OUT_CHANNELS,NORM,FUSE_TYPE}``.
     """

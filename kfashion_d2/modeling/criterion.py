@@ -1,5 +1,5 @@
 """
-The attribute branch's loss: which loss each kind of group has, and how groups are balanced.
+This module has the attribute branch's loss: which loss each kind of group has, and how groups are balanced.
 
 Shapes: R rows (foreground RoIs), L labels of all groups together.
 """
@@ -25,9 +25,9 @@ def _choose(name: str, value: str, choices: Sequence[str]) -> None:
 
 class AttributeCriterion(nn.Module):
     """
-    A loss for every group, and their weighted sum. With balance "uncertainty" every group has a learned log variance s
-    and weighs exp(-s), at the price of s / 2 (Kendall et al., arXiv 1705.07115); a batch in which nothing of a group
-    is known leaves its s alone.
+    This module computes a loss for every group, and their weighted sum. With balance "uncertainty" every group has a
+    learned log variance s and weighs exp(-s), at the price of s / 2 (Kendall et al., arXiv 1705.07115); a batch in
+    which nothing of a group is known leaves its s alone.
     """
 
     def __init__(
@@ -48,6 +48,8 @@ class AttributeCriterion(nn.Module):
         group_weights: Sequence[float] = (),
     ):
         """
+        Choose the losses and their balance.
+
         Args:
             single, multi, balance and the numbers: see ``MODEL.ROI_ATTRIBUTE_HEAD.LOSS`` in ``config.py``.
             group_weights: a multiplier for every group's loss, in the schema's order; empty: 1 for all.
@@ -84,6 +86,8 @@ class AttributeCriterion(nn.Module):
         self, logits: Tensor, targets: Tensor, prior: Tensor | None = None, allowed: Tensor | None = None
     ) -> dict[str, Tensor]:
         """
+        Compute the loss of every group.
+
         Args:
             logits: float (R, L).
             targets: int8 (R, L): 1 yes, 0 no, -1 unknown.
@@ -112,11 +116,11 @@ class AttributeCriterion(nn.Module):
     def forward(
         self, logits: Tensor, targets: Tensor, prior: Tensor | None = None, allowed: Tensor | None = None
     ) -> Tensor:
-        """The weighted sum of :meth:`group_losses`, a float scalar."""
+        """Compute the weighted sum of :meth:`group_losses`, a float scalar."""
         return self.balance(self.group_losses(logits, targets, prior, allowed), targets)
 
     def balance(self, group_losses: dict[str, Tensor], targets: Tensor) -> Tensor:
-        """The weighted sum of what :meth:`group_losses` gave for int8 (R, L) targets."""
+        """Compute the weighted sum of what :meth:`group_losses` gave for int8 (R, L) targets."""
         losses = torch.stack(list(group_losses.values()))
         losses = losses * losses.new_tensor(self.group_weights)
         if self.log_variances is None:

@@ -1,5 +1,6 @@
 """
-The attribute branch of K-COORD, as a baseline: what it does to unlabelled garments and background is on purpose.
+This module has the attribute branch of K-COORD, as a baseline: what it does to unlabelled garments and background is on
+purpose.
 
 Shapes: R RoIs of all images together, L labels of the schema, M outputs: for every group "none", then its labels.
 """
@@ -19,7 +20,7 @@ __all__ = ["KCoordAttributeHead"]
 @ROI_ATTRIBUTE_HEAD_REGISTRY.register()
 class KCoordAttributeHead(AttributeHead):
     """
-    K-COORD's recipe (github.com/K-COORD/K-Fashion, `models/attributercnn.py`) behind our interface:
+    This head is K-COORD's recipe (github.com/K-COORD/K-Fashion, `models/attributercnn.py`) behind our interface:
 
     - every group has a class 0, "none", for whatever is missing: unknown, not applicable, or none indeed;
     - the loss is taken on all sampled proposals; those of the background carry the labels of the garment nearest to
@@ -69,7 +70,7 @@ class KCoordAttributeHead(AttributeHead):
         return self._to_schema(probabilities) * self.applicable[parts]
 
     def _to_schema(self, outputs: Tensor) -> Tensor:
-        """float (R, M) to float (R, L)."""
+        """Turn float (R, M) into float (R, L)."""
         rows = outputs.new_zeros((outputs.shape[0], self.schema.num_labels))  # len() would stay in a traced graph
         for columns, positions, none in self.positions:
             rows[:, columns] = outputs[:, positions][:, 1:]

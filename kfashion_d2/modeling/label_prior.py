@@ -1,5 +1,5 @@
 """
-How often each label occurs, alone and given the class: counts that losses and heads turn into priors.
+This module keeps how often each label occurs, alone and given the class: counts that losses and heads turn into priors.
 
 Shapes: K classes of the detector, L labels. Row K of what has K + 1 rows stands for an unknown class.
 """
@@ -18,7 +18,8 @@ PSEUDO_COUNT = 10.0  # garments that a class is given of all classes' mixture, b
 
 class LabelPrior(nn.Module):
     """
-    Label counts as a buffer that checkpoints keep. Until they are set, every label is as likely as any other.
+    This module keeps label counts as a buffer that checkpoints keep. Until they are set, every label is as likely as
+    any other.
     """
 
     counts: Tensor
@@ -37,6 +38,8 @@ class LabelPrior(nn.Module):
 
     def set_counts(self, yes: Tensor, known: Tensor) -> None:
         """
+        Set the counts of a training set.
+
         Args:
             yes, known: int64 (K + 1, L): garments of each class that have the label, and of which that is known.
 
@@ -51,14 +54,14 @@ class LabelPrior(nn.Module):
         self.counts.copy_(counts)
 
     def labels(self) -> Tensor:
-        """float (L,): P(label), with one more garment for each choice (add-one smoothing)."""
+        """Return P(label), with one more garment for each choice (add-one smoothing); float (L,)."""
         yes, known = self.counts.sum(dim=1).float()
         return (yes + 1) / (known + self.choices)
 
     def class_logits(self) -> Tensor:
         """
-        float (K + 1, L): log P(label | class) of single-label groups, its log-odds of multi-label ones; the last row
-        knows no class.
+        Return log P(label | class) of single-label groups, and the log-odds of multi-label ones; the last row knows no
+        class. float (K + 1, L).
         """
         prior = self.labels()
         yes, known = self.counts.float()

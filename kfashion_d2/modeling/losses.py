@@ -1,5 +1,5 @@
 """
-Losses over label rows in which part of the entries is unknown.
+This module has losses over label rows in which part of the entries is unknown.
 
 Shapes: R rows (foreground RoIs), C labels of one group.
 """
@@ -26,6 +26,8 @@ TINY = 1e-8  # below a probability's rounding error; keeps p**gamma's gradient f
 
 def known_rows(targets: Tensor) -> Tensor:
     """
+    Say in which rows a group is known.
+
     Args:
         targets: int8 (R, C) of one group: 1 yes, 0 no, -1 unknown.
 
@@ -44,7 +46,7 @@ def single_label_loss(
     allowed: Tensor | None = None,
 ) -> Tensor:
     """
-    Softmax cross-entropy of a single-label group, averaged over the rows where the group is known.
+    Compute the softmax cross-entropy of a single-label group, averaged over the rows where the group is known.
 
     Args:
         logits: float (R, C).
@@ -70,12 +72,14 @@ def single_label_loss(
 
 
 def bce_terms(logits: Tensor, targets: Tensor) -> Tensor:
-    """Binary cross-entropy of each entry; float logits and targets (0, 1) of any one shape, as below."""
+    """Compute the binary cross-entropy of each entry; float logits and targets (0, 1) of any one shape, as below."""
     return F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
 
 
 def focal_terms(logits: Tensor, targets: Tensor, *, gamma: float = 2.0, alpha: float = 0.25) -> Tensor:
-    """Focal loss of each entry (arXiv 1708.02002); a negative `alpha` weights positives and negatives alike."""
+    """
+    Compute the focal loss of each entry (arXiv 1708.02002); a negative `alpha` weights positives and negatives alike.
+    """
     terms = asymmetric_terms(logits, targets, gamma_neg=gamma, gamma_pos=gamma, clip=0.0)
     return terms if alpha < 0 else terms * (alpha * targets + (1 - alpha) * (1 - targets))
 
@@ -84,8 +88,8 @@ def asymmetric_terms(
     logits: Tensor, targets: Tensor, *, gamma_neg: float = 4.0, gamma_pos: float = 0.0, clip: float = 0.05
 ) -> Tensor:
     """
-    Asymmetric loss of each entry (arXiv 2009.14119): (1 - p)^gamma_pos * -log p for positives, and for negatives
-    q^gamma_neg * -log(1 - q) with the shifted q = max(p - clip, 0).
+    Compute the asymmetric loss of each entry (arXiv 2009.14119): (1 - p)^gamma_pos * -log p for positives, and for
+    negatives q^gamma_neg * -log(1 - q) with the shifted q = max(p - clip, 0).
     """
     p = logits.sigmoid()
     positive = logits.neg().sigmoid().clamp(min=TINY) ** gamma_pos * -F.logsigmoid(logits)
@@ -107,7 +111,7 @@ def multi_label_loss(
     allowed: Tensor | None = None,
 ) -> Tensor:
     """
-    A multi-label group's loss: summed over a row's known entries, averaged over the rows that have any.
+    Compute a multi-label group's loss: summed over a row's known entries, averaged over the rows that have any.
 
     Args:
         logits: float (R, C).

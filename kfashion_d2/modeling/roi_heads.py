@@ -1,5 +1,5 @@
 """
-ROI heads with an attribute branch: one mixin beside Detectron2's own classes.
+This module has ROI heads with an attribute branch: one mixin beside Detectron2's own classes.
 
 The branch follows the mask head's plan: in training it reads the sampled foreground proposals, in test it pools again
 on the final boxes, so that given boxes, tracing and post-processing work as they do for masks.
@@ -34,8 +34,8 @@ __all__ = [
 
 def _drop_invalid_masks(mask_head: nn.Module, args: tuple[Tensor, list[Instances]]):
     """
-    For a mask head's forward-pre hook: a garment without a sound polygon has its box's corners in the polygon's place,
-    and no mask to learn from.
+    Drop, as a mask head's forward-pre hook, garments without a sound polygon: they have their box's corners in the
+    polygon's place, and no mask to learn from.
     """
     x, instances = args
     if not mask_head.training:
@@ -46,7 +46,7 @@ def _drop_invalid_masks(mask_head: nn.Module, args: tuple[Tensor, list[Instances
 
 class AttributeROIHeadsMixin:
     """
-    Adds the attribute branch to a ROI heads class; stands first among its bases.
+    This mixin adds the attribute branch to a ROI heads class; it stands first among its bases.
 
     The sampled proposals are kept from `label_and_sample_proposals` to the end of `forward`, because not every class
     returns them. Trace such a model, do not script it.
@@ -65,6 +65,8 @@ class AttributeROIHeadsMixin:
         **kw,
     ):
         """
+        Keep the branch, and what it reads.
+
         Args:
             attribute_head: see :class:`AttributeHead`.
             attribute_pooler: (list of feature maps, list of Boxes) -> float (R, C, H, W); None: the branch reads
@@ -87,7 +89,7 @@ class AttributeROIHeadsMixin:
 
     @classmethod
     def _init_attribute_head(cls, cfg, input_shape: dict[str, ShapeSpec], ret: dict) -> dict:
-        """`ret`: the arguments of the class beside which the mixin stands."""
+        """Build the branch's arguments; `ret` has those of the class beside which the mixin stands."""
         node = cfg.MODEL.ROI_ATTRIBUTE_HEAD
         if node.FEATURES == "box":
             return {"attribute_head": build_attribute_head(cfg, cls._box_features_shape(ret))}
@@ -153,7 +155,7 @@ class AttributeROIHeadsMixin:
 
 
 class _FPNMixin(AttributeROIHeadsMixin):
-    """Of the classes that have a box pooler and one box head, or one for each stage."""
+    """This mixin is for classes that have a box pooler and one box head, or one for each stage."""
 
     @classmethod
     def _box_features_shape(cls, ret):
@@ -171,14 +173,14 @@ class _FPNMixin(AttributeROIHeadsMixin):
 
 @ROI_HEADS_REGISTRY.register()
 class AttributeStandardROIHeads(_FPNMixin, StandardROIHeads):
-    """Detectron2's StandardROIHeads (Faster and Mask R-CNN with FPN) with an attribute branch."""
+    """These heads are Detectron2's StandardROIHeads (Faster and Mask R-CNN with FPN) with an attribute branch."""
 
 
 @ROI_HEADS_REGISTRY.register()
 class AttributeCascadeROIHeads(_FPNMixin, CascadeROIHeads):
     """
-    Detectron2's CascadeROIHeads with an attribute branch, which trains on the proposals of the first stage (the later
-    ones have no labels but the class) and in test reads the boxes of the last one.
+    These heads are Detectron2's CascadeROIHeads with an attribute branch, which trains on the proposals of the first
+    stage (the later ones have no labels but the class) and in test reads the boxes of the last one.
     """
 
     def _match_and_label_boxes(self, proposals, stage, targets):
@@ -189,7 +191,10 @@ class AttributeCascadeROIHeads(_FPNMixin, CascadeROIHeads):
 
 @ROI_HEADS_REGISTRY.register()
 class AttributeRes5ROIHeads(AttributeROIHeadsMixin, Res5ROIHeads):
-    """Detectron2's Res5ROIHeads (C4 models) with an attribute branch; box features are the mean over res5's cells."""
+    """
+    These heads are Detectron2's Res5ROIHeads (C4 models) with an attribute branch; box features are the mean over
+    res5's cells.
+    """
 
     @configurable
     def __init__(self, **kw):

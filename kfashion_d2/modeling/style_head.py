@@ -1,5 +1,5 @@
 """
-The style head: backbone features in, losses or scores of the whole image's style out.
+This module has the style head: backbone features in, losses or scores of the whole image's style out.
 
 Shapes: N images, S styles.
 """
@@ -23,7 +23,7 @@ __all__ = ["StyleHead", "pool_images"]
 
 def pool_images(features: Tensor, image_sizes: Sequence[Sequence[int]], stride: int) -> Tensor:
     """
-    Each image's mean over the cells that see it, so that a score does not depend on the padding of the batch.
+    Compute each image's mean over the cells that see it, so that a score does not depend on the padding of the batch.
 
     Args:
         features: float (N, C, H, W).
@@ -43,15 +43,15 @@ def pool_images(features: Tensor, image_sizes: Sequence[Sequence[int]], stride: 
 
 
 def label_rows(ids: Tensor, num_labels: int) -> Tensor:
-    """int64 (N,) ids, -1 unknown, as int8 (N, num_labels) rows: one 1 each, all -1 where unknown."""
+    """Turn int64 (N,) ids, -1 unknown, into int8 (N, num_labels) rows: one 1 each, all -1 where unknown."""
     rows = torch.arange(num_labels, device=ids.device) == ids[:, None]
     return torch.where(ids[:, None] == UNKNOWN, UNKNOWN, rows.to(torch.int8))
 
 
 class StyleHead(nn.Module):
     """
-    Feature maps pooled over the image and laid side by side, fully connected layers, then a linear layer for the style
-    and one for the sub-style.
+    This head pools feature maps over the image and lays them side by side; then come fully connected layers, and a
+    linear layer for the style and one for the sub-style.
 
     Attributes:
         num_styles (int): S.
@@ -74,6 +74,8 @@ class StyleHead(nn.Module):
         tau: float = 0.0,
     ):
         """
+        Build the layers.
+
         Args:
             input_shape: of the backbone's feature maps, by name.
             in_features: names of those that are pooled.
@@ -133,7 +135,7 @@ class StyleHead(nn.Module):
 
     @property
     def needs_style_counts(self) -> bool:
-        """Whether :meth:`set_style_counts` makes a difference."""
+        """Say whether :meth:`set_style_counts` makes a difference."""
         return bool(self.tau)
 
     def set_style_counts(self, counts) -> None:
@@ -152,6 +154,8 @@ class StyleHead(nn.Module):
 
     def forward(self, features: Mapping[str, Tensor], image_sizes: Sequence[Sequence[int]]) -> dict[str, Tensor]:
         """
+        Compute the losses in training, and the scores in test.
+
         Args:
             features: float (N, C, H, W) maps by name.
             image_sizes: see :func:`pool_images`.
@@ -171,7 +175,8 @@ class StyleHead(nn.Module):
 
     def losses(self, logits: Mapping[str, Tensor], labels: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """
-        Cross-entropy over the images whose label is known; logs the accuracy on them as ``style/<task>_accuracy``.
+        Compute the cross-entropy over the images whose label is known; log the accuracy on them as
+        ``style/<task>_accuracy``.
 
         Args:
             logits: what :meth:`forward` returned.
@@ -205,7 +210,7 @@ class StyleHead(nn.Module):
         return losses
 
     def scores(self, logits: Mapping[str, Tensor]) -> list[dict[str, Tensor]]:
-        """N dicts: "<task>_scores" -> float (S,), which sum to 1."""
+        """Return N dicts: "<task>_scores" -> float (S,), which sum to 1."""
         names = [f"{task}_scores" for task in logits]
         columns = [x.float().softmax(dim=1) for x in logits.values()]
         return [dict(zip(names, rows, strict=True)) for rows in zip(*columns, strict=True)]

@@ -1,4 +1,6 @@
-"""Test-time augmentation: boxes and masks from all views, attributes and style from the plain image."""
+"""
+This module has test-time augmentation: boxes and masks from all views, attributes and style from the image as it came.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ __all__ = ["AttributeRCNNWithTTA"]
 
 class AttributeRCNNWithTTA(GeneralizedRCNNWithTTA):
     """
-    Detectron2's GeneralizedRCNNWithTTA for a model with an attribute branch.
+    This is Detectron2's GeneralizedRCNNWithTTA for a model with an attribute branch.
 
     A flipped or rescaled view has nothing to add to a label, so `pred_attributes` are read once, on the merged boxes in
     the image as it came, and with them an :class:`AttributeRCNN`'s style scores.

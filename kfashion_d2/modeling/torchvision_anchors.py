@@ -1,4 +1,6 @@
-"""Anchors exactly where torchvision's detectors have them, for weights that were trained with those."""
+"""
+This module puts anchors exactly where torchvision's detectors have them, for weights that were trained with those.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +14,9 @@ __all__ = ["TorchvisionAnchorGenerator"]
 @ANCHOR_GENERATOR_REGISTRY.register()
 class TorchvisionAnchorGenerator(DefaultAnchorGenerator):
     """
-    Detectron2's generator with torchvision's two roundings: anchors have whole pixels, and the distance between them is
-    the padded picture's side divided by the map's, without remainder (a 800 pixels high picture has 13 rows in p6, 61
-    pixels apart where Detectron2 says 64). The offset is not read.
+    This is Detectron2's generator with torchvision's two roundings: anchors have whole pixels, and the distance between
+    them is the padded picture's side divided by the map's, without remainder (a 800 pixels high picture has 13 rows in
+    p6, 61 pixels apart where Detectron2 says 64). The offset is not read.
     """
 
     def generate_cell_anchors(self, sizes=(32, 64, 128, 256, 512), aspect_ratios=(0.5, 1, 2)):

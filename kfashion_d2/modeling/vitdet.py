@@ -1,4 +1,7 @@
-"""ViTDet's backbone (arXiv 2203.16527) for a yaml config: Detectron2's own ViT and SimpleFeaturePyramid."""
+"""
+This module builds ViTDet's backbone (arXiv 2203.16527) for a yaml config: Detectron2's own ViT and
+SimpleFeaturePyramid.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,8 @@ __all__ = ["build_vitdet_b_backbone"]
 @BACKBONE_REGISTRY.register()
 def build_vitdet_b_backbone(cfg, input_shape: ShapeSpec) -> SimpleFeaturePyramid:
     """
-    ViT-B/16 with windows of 14 cells, global attention in every third block, and the maps p2 to p6, as in Detectron2's
-    `configs/common/models/mask_rcnn_vitdet.py`.
+    Build ViT-B/16 with windows of 14 cells, global attention in every third block, and the maps p2 to p6, as in
+    Detectron2's `configs/common/models/mask_rcnn_vitdet.py`.
 
     Reads ``MODEL.VIT.{IMAGE_SIZE,DROP_PATH_RATE}``, ``MODEL.FPN.OUT_CHANNELS``.
 

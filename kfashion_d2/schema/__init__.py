@@ -1,4 +1,7 @@
-"""The vocabulary: groups, labels, categories, parts and styles, in English and Korean. Python and NumPy only."""
+"""
+This package has the vocabulary: groups, labels, categories, parts and styles, in English and Korean. It needs Python
+and NumPy only.
+"""
 
 from .attribute_schema import CATEGORY_GROUP, CLASS_MODES, AttributeSchema, kfashion_schema
 from .serialization import schema_from_dict, schema_to_dict

@@ -1,5 +1,5 @@
 """
-The vocabulary as an object: groups of labels, their columns in a label row, and the row's codec.
+This module has the vocabulary as an object: groups of labels, their columns in a label row, and the row's codec.
 
 Shapes: L labels in all groups together. A row is a (L,) vector over all of them; every group owns a slice of it.
 """
@@ -28,7 +28,7 @@ _YAML = Path(__file__).with_name("kfashion.yaml")
 
 class AttributeSchema:
     """
-    An ordered list of attribute groups with the categories, parts and styles around them. Immutable.
+    A schema is an ordered list of attribute groups with the categories, parts and styles around them. It is immutable.
 
     Attributes:
         name, version: from the file.
@@ -50,6 +50,8 @@ class AttributeSchema:
         keys: Mapping[str, str],
     ):
         """
+        Check the parts of a vocabulary and put them together.
+
         Args:
             keys: the JSON keys of what is not a group: "category", "style", "sub_style"; and those whose presence says
                 that a tier was labelled: "tier_A", "tier_B".
@@ -85,7 +87,9 @@ class AttributeSchema:
 
     @classmethod
     def from_config(cls, cfg: Any) -> AttributeSchema:
-        """The schema that a config trains: ``DATASETS.KFASHION.{SCHEMA,CLASSES}``, ``ROI_ATTRIBUTE_HEAD.GROUPS``."""
+        """
+        Return the schema that a config trains: ``DATASETS.KFASHION.{SCHEMA,CLASSES}``, ``ROI_ATTRIBUTE_HEAD.GROUPS``.
+        """
         data = cfg.DATASETS.KFASHION
         schema = cls.from_file(data.SCHEMA) if data.SCHEMA else kfashion_schema()
         return schema.for_classes(data.CLASSES).subset(cfg.MODEL.ROI_ATTRIBUTE_HEAD.GROUPS)
@@ -104,7 +108,7 @@ class AttributeSchema:
 
     def subset(self, names: Sequence[str]) -> AttributeSchema:
         """
-        The schema of some groups, in the order given; an empty list means all.
+        Return the schema of some groups, in the order given; an empty list means all.
 
         Raises:
             ValueError: a name is not a group of this schema.
@@ -113,7 +117,7 @@ class AttributeSchema:
 
     def for_classes(self, classes: str) -> AttributeSchema:
         """
-        The groups that a class mode trains: with the parts as classes, the category becomes one more
+        Return the schema that a class mode trains: with the parts as classes, the category becomes one more
         single-label group, the last one; otherwise the schema itself.
 
         Raises:
@@ -139,7 +143,7 @@ class AttributeSchema:
         return self._with_groups([*self.groups, category])
 
     def thing_classes(self, classes: str) -> tuple[Label, ...]:
-        """The detector's classes in a class mode, in the order of their ids."""
+        """Return the detector's classes in a class mode, in the order of their ids."""
         self.for_classes(classes)  # refuses a mode that does not exist
         if classes == "part":
             return self.parts.labels
@@ -149,7 +153,7 @@ class AttributeSchema:
         return (*self.categories.labels, *others)
 
     def class_parts(self, classes: str) -> tuple[int, ...]:
-        """For every class of a class mode, the id of its part."""
+        """Return for every class of a class mode the id of its part."""
         parts = tuple(range(len(self.parts)))
         return {
             "part": parts,
@@ -163,6 +167,8 @@ class AttributeSchema:
 
     def group(self, name: str) -> AttributeGroup:
         """
+        Return a group by its name.
+
         Raises:
             ValueError: there is no such group; the message lists those that exist.
         """
@@ -173,15 +179,15 @@ class AttributeSchema:
             raise ValueError(f"no attribute group {name!r} in schema {self.name!r}; choose from {known}") from None
 
     def slice(self, name: str) -> slice:
-        """The columns of a group in a row of L labels."""
+        """Return the columns of a group in a row of L labels."""
         self.group(name)
         return self._slices[name]
 
     @cached_property
     def hash(self) -> str:
         """
-        Sixteen hexadecimal digits over all that gives an id its meaning (names and orders, kinds, parts).
-        Korean names and aliases are left out: they decide how a file is read, not what an id means.
+        Return sixteen hexadecimal digits over all that gives an id its meaning (names and orders, kinds, parts). Korean
+        names and aliases are left out: they decide how a file is read, not what an id means.
         """
         meaning = {
             "name": self.name,
@@ -199,7 +205,7 @@ class AttributeSchema:
 
     @cached_property
     def applicable(self) -> np.ndarray:
-        """bool (P, L): whether a label's group applies to a part, for the P parts."""
+        """Say whether a label's group applies to a part, for the P parts; bool (P, L)."""
         rows = np.zeros((len(self.parts), self.num_labels), dtype=bool)
         for group in self.groups:
             for part in group.parts:
@@ -208,7 +214,7 @@ class AttributeSchema:
 
     @cached_property
     def possible(self) -> np.ndarray:
-        """bool (P, L): whether a label can occur on a part; all True where its group does not apply."""
+        """Say whether a label can occur on a part; all True where its group does not apply. bool (P, L)."""
         rows = ~self.applicable
         for group in self.groups:
             for part, ids in group.part_labels.items():
@@ -217,7 +223,7 @@ class AttributeSchema:
 
     def encode(self, attributes: Mapping[str, int | Sequence[int]], part: str) -> np.ndarray:
         """
-        A garment's attributes as a row of labels.
+        Turn a garment's attributes into a row of labels.
 
         Args:
             attributes: group -> local label id (single) or list of ids (multi); -1 or [-1]: unknown,
@@ -252,7 +258,7 @@ class AttributeSchema:
         self, row: Any, threshold: float | Mapping[str, float] = 0.5, top_k: int = 1
     ) -> dict[str, list[tuple[Label, float]]]:
         """
-        A row of scores in words.
+        Say a row of scores in words.
 
         Args:
             row: float (L,): one row of ``pred_attributes``.
@@ -299,5 +305,5 @@ class AttributeSchema:
 
 @cache
 def kfashion_schema() -> AttributeSchema:
-    """The vocabulary of AI Hub's K-Fashion set: ten groups, 174 labels, 21 categories, 23 styles."""
+    """Return the vocabulary of AI Hub's K-Fashion set: ten groups, 174 labels, 21 categories, 23 styles."""
     return AttributeSchema.from_file(_YAML)

@@ -1,4 +1,7 @@
-"""A schema as plain values and back, for files that must explain themselves. Aliases of spellings stay behind."""
+"""
+This module turns a schema into plain values and back, for files that must explain themselves. Aliases of spellings stay
+behind.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,8 @@ def _labels(pairs: Iterable[Iterable[str]]) -> LabelIndex:
 
 def schema_to_dict(schema: AttributeSchema) -> dict[str, Any]:
     """
+    Turn a schema into plain values.
+
     Returns:
         dict: fit for JSON; every label is an [English, Korean] pair, ``hash`` is the schema's own.
     """
@@ -50,7 +55,7 @@ def schema_to_dict(schema: AttributeSchema) -> dict[str, Any]:
 
 def schema_from_dict(data: Mapping[str, Any]) -> AttributeSchema:
     """
-    The schema that :func:`schema_to_dict` wrote, of the same hash.
+    Read the schema that :func:`schema_to_dict` wrote; it has the same hash.
 
     Raises:
         ValueError: it is no such dict, or its content does not have the hash that it states.

@@ -1,4 +1,4 @@
-"""How a spelling becomes a key that can be looked up."""
+"""This module turns a spelling into a key that can be looked up."""
 
 import re
 import unicodedata

@@ -1,4 +1,4 @@
-"""Names of the vocabulary: one label, and one group of labels."""
+"""This module has the names of the vocabulary: one label, and one group of labels."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NONE_NAME = "none"
 
 class Label(str):
     """
-    One label. It *is* its English name (a ``str``), so it compares, sorts, formats and serialises as one.
+    A label *is* its English name (a ``str``), so it compares, sorts, formats and serialises as one.
 
     Attributes:
         name (str): the English name.
@@ -37,7 +37,7 @@ class Label(str):
         return str(self)
 
     def text(self, language: str = "en") -> str:
-        """The name in ``"en"`` or ``"ko"``."""
+        """Return the name in ``"en"`` or ``"ko"``."""
         return self.korean if language == "ko" else str(self)
 
 
@@ -46,10 +46,12 @@ UNSURE = Label("unsure", "불확실")
 
 
 class LabelIndex:
-    """Labels in their order, and every accepted Korean spelling of them."""
+    """An index has labels in their order, and every accepted Korean spelling of them."""
 
     def __init__(self, labels: Iterable[Label], aliases: Mapping[str, str] | None = None, where: str = "labels"):
         """
+        Index labels and their spellings.
+
         Args:
             labels: the labels; a label's id is its place.
             aliases: other spelling -> Korean name of a label.
@@ -80,13 +82,13 @@ class LabelIndex:
         return len(self.labels)
 
     def find(self, text: str) -> int | None:
-        """The id of a Korean spelling, aliases included, or None."""
+        """Return the id of a Korean spelling, aliases included, or None."""
         index = self._exact.get(text)
         return self._by_key.get(normalize_text(text)) if index is None else index
 
     def index(self, name: str) -> int:
         """
-        The id of an English name.
+        Return the id of an English name.
 
         Raises:
             ValueError: there is no such label; the message lists those that exist.
@@ -100,7 +102,7 @@ class LabelIndex:
 @dataclass(frozen=True)
 class AttributeGroup:
     """
-    One attribute: its labels and what the absence of a value means. See the header of ``kfashion.yaml``.
+    A group is one attribute: its labels and what the absence of a value means. See the header of ``kfashion.yaml``.
 
     Attributes:
         name, korean: the group's English name, and its key in the JSON files.
@@ -137,7 +139,7 @@ class AttributeGroup:
 
     @cached_property
     def none_index(self) -> int | None:
-        """Id of the ``none`` label, or None where "known to have none" cannot be said."""
+        """Return the id of the ``none`` label, or None where "known to have none" cannot be said."""
         has_none = self.is_single and self.num_labels > 0 and self.labels[-1].name == NONE_NAME
         return self.num_labels - 1 if has_none else None
 
@@ -146,11 +148,11 @@ class AttributeGroup:
         return tuple(self.part_labels)
 
     def text(self, language: str = "en") -> str:
-        """The group's name for people, in ``"en"`` or ``"ko"``."""
+        """Return the group's name for people, in ``"en"`` or ``"ko"``."""
         return self.korean if language == "ko" else self.name.replace("_", " ")
 
     def find(self, text: str) -> int | None:
-        """The id of a Korean value, or None. ``none`` is not a value that a file can hold."""
+        """Return the id of a Korean value, or None. ``none`` is not a value that a file can hold."""
         index = self.index_of.find(text)
         return None if index is not None and index == self.none_index else index
 

@@ -1,1 +1,1 @@
-"""What every wing may use and what uses none of them."""
+"""This package has what every wing may use and what uses none of them."""

@@ -1,4 +1,4 @@
-"""Small functions on arrays that several wings share."""
+"""This module has small functions on arrays that several wings share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writing of files and folders that are there as a whole or not at all."""
+"""This module writes files and folders that are there as a whole or not at all."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ __all__ = ["garbage_collector_off", "named_errors", "new_file", "new_path", "rep
 
 @contextmanager
 def garbage_collector_off() -> Iterator[None]:
-    """JSON and lists of names have no cycles; the collector would look for them among all of them, again and again."""
+    """
+    Stop the garbage collector meanwhile: JSON and lists of names have no cycles, and it would look for them among all
+    of them, again and again.
+    """
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -27,7 +30,7 @@ def garbage_collector_off() -> Iterator[None]:
 
 @contextmanager
 def named_errors(path: Path) -> Iterator[None]:
-    """Errors of a write name the file that it was for, which they do not always do by themselves."""
+    """Make errors of a write name the file that it was for, which they do not always do by themselves."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,7 @@
-"""Packages whose names load on first use (PEP 562), so that importing one ring never imports a higher one."""
+"""
+This module lets packages load their names on first use (PEP 562), so that importing one ring never imports a higher
+one.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Processes that do not outlive the one that started them, and whose death is told in one line."""
+"""This module starts processes that do not outlive the one that started them, and whose death is told in one line."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Result = TypeVar("Result")
 @contextmanager
 def worker_pool(workers: int, function: Callable[..., Any] | None = None) -> Iterator[ProcessPoolExecutor]:
     """
-    A pool of processes; on an error what is not begun is dropped.
+    Open a pool of processes; on an error what is not begun is dropped.
 
     Args:
         function: that every worker keeps, for :func:`map_in_order`.
@@ -47,7 +47,7 @@ def map_in_order(
     function: Callable[[Item], Result], items: Iterable[Item], workers: int
 ) -> Generator[Result, None, None]:
     """
-    `map`, in a pool. Items are taken as they are needed, so that a million are not copied at once.
+    Do what `map` does, in a pool. Items are taken as they are needed, so that a million are not copied at once.
 
     Args:
         function: picklable; each worker has one copy of it, which keeps its state between items.
@@ -82,7 +82,10 @@ def _call_kept(item: Any) -> Any:
 
 
 def _end_with_parent() -> None:
-    """A parent that is killed tells nobody, and its workers would wait for work for ever."""
+    """
+    End this process with its parent: a parent that is killed tells nobody, and its workers would wait for work for
+    ever.
+    """
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

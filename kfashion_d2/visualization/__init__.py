@@ -1,4 +1,7 @@
-"""Pictures of garments with their attributes, of predictions beside ground truth, of training curves. All lazy."""
+"""
+This package makes pictures of garments with their attributes, of predictions beside ground truth, and reports. Names
+load on first use.
+"""
 
 from ..utils.lazy import lazy_exports
 

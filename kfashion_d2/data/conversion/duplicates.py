@@ -76,8 +76,8 @@ class _Rows:
 
 def drop_duplicates(split: str, converter: ShardConverter, results: list[ShardResult], strict: bool) -> None:
     """
-    Keep of annotations with one id the one made last (파일 생성일자), and the first of those made at one time. The shards
-    of the others are written anew, with what was dropped among their problems.
+    Keep of annotations with one id the one made last (파일 생성일자), and the first of those made at one time. The
+    shards of the others are written anew, with what was dropped among their problems.
 
     Args:
         split: its name.

@@ -1,4 +1,4 @@
-"""Detectron2 hooks: what goes on around a training step, one file each. Names load on first use."""
+"""This package has Detectron2 hooks: what goes on around a training step, one file each. Names load on first use."""
 
 from ...utils.lazy import lazy_exports
 

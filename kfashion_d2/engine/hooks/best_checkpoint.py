@@ -1,4 +1,4 @@
-"""The best checkpoint by any metric of the evaluation, and the end of a training that gets no better."""
+"""This module keeps the best checkpoint by any metric of the evaluation, and ends a training that gets no better."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ logger = logging.getLogger(__name__)
 
 
 class StopTraining(BaseException):
-    """Ends the training loop early and in order. (No Exception: Detectron2 logs those as failures.)"""
+    """This exception ends the training loop early and in order. (No Exception: Detectron2 logs those as failures.)"""
 
 
 class BestCheckpoint(HookBase):
     """
-    After every evaluation that is better than all before, saves ``model_best.pth``; after `patience` of them in a row
-    that are not, saves ``model_final.pth`` and stops, all processes together. Stands after the evaluation's hook.
+    This hook saves ``model_best.pth`` after every evaluation that is better than all before; after `patience`
+    evaluations in a row that are not, it saves ``model_final.pth`` and stops, all processes together. It stands after
+    the evaluation's hook.
 
     The metric's values are in the checkpoints, so a resumed run remembers the best and counts on; one that resumes with
     another metric begins anew. ``model_best.pth`` never becomes the checkpoint to resume from.
@@ -46,6 +47,8 @@ class BestCheckpoint(HookBase):
         checkpoint_period: int = 0,
     ):
         """
+        Check the settings.
+
         Args:
             metric: name in the flattened results, as "bbox/AP50", with several test sets "kfashion_val/bbox/AP50".
             checkpointer: of the training.
@@ -77,12 +80,12 @@ class BestCheckpoint(HookBase):
         self._values: list[list] = []  # [iteration, value] of every evaluation
 
     def best(self) -> tuple[int, float] | None:
-        """Iteration and value of the best evaluation so far, the first of equal ones."""
+        """Return the iteration and value of the best evaluation so far, the first of equal ones."""
         finite = [(i, value) for i, value in self._values if math.isfinite(value)]
         return max(finite, key=lambda entry: self._sign * entry[1], default=None)
 
     def num_waiting(self) -> int:
-        """Evaluations since the last one that was better than all before by more than `min_delta`."""
+        """Count the evaluations since the last one that was better than all before by more than `min_delta`."""
         waiting, record = 0, -math.inf
         for _, value in self._values:
             waiting += 1
@@ -115,6 +118,8 @@ class BestCheckpoint(HookBase):
 
     def _add_evaluation(self) -> None:
         """
+        Note the last evaluation, and save the model if it is the best.
+
         Raises:
             ValueError: the evaluation has no such metric; the message lists those it has. On all processes.
         """
@@ -130,7 +135,7 @@ class BestCheckpoint(HookBase):
             self._checkpointer.save("model_best", tag=False, iteration=iteration, **{self._metric: found})
 
     def _read_metric(self) -> float | str:
-        """The value, or what to say where there is none."""
+        """Return the value, or what to say where there is none."""
         results = flatten_results_dict(self._get_results())
         if self._metric in results:
             return float(results[self._metric])
@@ -174,7 +179,7 @@ def build_best_checkpoint(
     cfg: CfgNode, checkpointer: KFashionCheckpointer, get_results: Callable[[], Mapping[str, Any]]
 ) -> BestCheckpoint | None:
     """
-    The hook that ``TEST.BEST`` describes, or None.
+    Build the hook that ``TEST.BEST`` describes, or return None.
 
     Raises:
         ValueError: a value is out of its range, or one asks for another that is not set.

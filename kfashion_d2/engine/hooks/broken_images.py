@@ -1,4 +1,4 @@
-"""How many images training had to skip, over all processes and their data loader workers."""
+"""This module counts the images that training had to skip, over all processes and their data loader workers."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ MAX_NAMES = 20
 
 class CountBrokenImages(HookBase):
     """
-    Reads `broken_images` of the batches (see :class:`SkipBrokenImages`). The event storage gets
-    ``data/broken_images``, the number of different ones so far; the log, their names at the end. Checkpoints keep
-    them.
+    This hook reads `broken_images` of the batches (see :class:`SkipBrokenImages`). The event storage gets
+    ``data/broken_images``, the number of different ones so far; the log, their names at the end. Checkpoints keep them.
     """
 
     def __init__(self, last: LastBatch, period: int = 20):
         """
+        Start with none.
+
         Args:
             last: the model's last batch.
             period: iterations between two exchanges of the processes.

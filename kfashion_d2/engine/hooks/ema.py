@@ -1,4 +1,4 @@
-"""An exponential moving average of the weights, as torch keeps it, with a warm-up."""
+"""This module keeps an exponential moving average of the weights, as torch does, with a warm-up."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["ModelEMA", "UpdateEMA"]
 
 class ModelEMA(AveragedModel):
     """
-    torch's AveragedModel around a copy of the model: `module` is the model to evaluate.
+    This is torch's AveragedModel around a copy of the model: `module` is the model to evaluate.
 
     Floating-point buffers (the statistics of batch normalisation) are averaged as the weights are, other buffers
     copied. The first update copies the model; update n then keeps `decay` of the average, with `warmup` at most
@@ -21,6 +21,8 @@ class ModelEMA(AveragedModel):
 
     def __init__(self, model: nn.Module, decay: float, *, warmup: bool = True):
         """
+        Copy the model.
+
         Raises:
             ValueError: `decay` is not between 0 and 1.
         """
@@ -32,7 +34,7 @@ class ModelEMA(AveragedModel):
         self.warmup = warmup
 
     def decay_now(self) -> float:
-        """What the next update keeps."""
+        """Return what the next update keeps."""
         n = int(self.n_averaged)
         return min(self.decay, (1 + n) / (10 + n)) if self.warmup else self.decay
 
@@ -49,10 +51,12 @@ class ModelEMA(AveragedModel):
 
 
 class UpdateEMA(HookBase):
-    """Updates after every optimizer step; stands before the hooks that save and evaluate."""
+    """This hook updates the average after every optimizer step; it stands before the hooks that save and evaluate."""
 
     def __init__(self, ema: ModelEMA, model: nn.Module):
         """
+        Keep the average and the model.
+
         Args:
             model: what trains, without DistributedDataParallel around it.
         """

@@ -1,4 +1,4 @@
-"""A loss that is not finite ends the training, with the images that it came from."""
+"""This module ends a training whose loss is not finite, with the images that it came from."""
 
 from __future__ import annotations
 
@@ -21,13 +21,15 @@ class NonFiniteLossError(FloatingPointError):
 
 class StopAtNonFiniteLoss(HookBase):
     """
-    For the trainer that runs the steps (a SimpleTrainer). Looks at the losses after the backward pass, where that
-    trainer fetches them from the device anyway, and before the optimizer's step: the weights are as they were. The
-    process that sees a bad loss raises, on its own images.
+    This hook is for the trainer that runs the steps (a SimpleTrainer). It looks at the losses after the backward pass,
+    where that trainer fetches them from the device anyway, and before the optimizer's step: the weights are as they
+    were. The process that sees a bad loss raises, on its own images.
     """
 
     def __init__(self, model: nn.Module, last: LastBatch):
         """
+        Keep the model and its last batch.
+
         Args:
             model: whose weights the message tells of.
             last: the model's last batch.
@@ -37,6 +39,8 @@ class StopAtNonFiniteLoss(HookBase):
 
     def after_backward(self):
         """
+        Look at the losses.
+
         Raises:
             NonFiniteLossError: see there.
         """

@@ -1,4 +1,4 @@
-"""What a model was last given in training, for the hooks that want to know."""
+"""This module keeps what a model was last given in training, for the hooks that want to know."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ __all__ = ["LastBatch"]
 
 class LastBatch:
     """
+    This object has the inputs and losses of the model's last training step.
+
     Attributes:
         inputs (list[dict]): the mapped dicts of this process.
         losses (dict[str, Tensor]): detached scalars, on the model's device.
@@ -17,6 +19,8 @@ class LastBatch:
 
     def __init__(self, model: nn.Module):
         """
+        Watch a model.
+
         Args:
             model: what the trainer calls with a batch, and gives a dict of losses; DistributedDataParallel is fine.
         """

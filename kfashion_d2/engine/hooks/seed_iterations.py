@@ -1,4 +1,6 @@
-"""What a step draws at random follows from the seed and its iteration, not from what was drawn before."""
+"""
+This module makes what a step draws at random follow from the seed and its iteration, not from what was drawn before.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +14,9 @@ __all__ = ["SeedIterations"]
 
 class SeedIterations(HookBase):
     """
-    Seeds all generators before each step from the seed, the iteration and the process: a resumed run samples anchors
-    and proposals as the uninterrupted one, though no generator's state is saved, and however often it was evaluated.
+    This hook seeds all generators before each step from the seed, the iteration and the process: a resumed run samples
+    anchors and proposals as the uninterrupted one, though no generator's state is saved, and however often it was
+    evaluated.
     """
 
     def __init__(self, seed: int):

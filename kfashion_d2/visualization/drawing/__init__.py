@@ -1,4 +1,4 @@
-"""Garments drawn on their pictures, with cards that name their attributes. Names load on first use."""
+"""This package draws garments on their pictures, with cards that name their attributes. Names load on first use."""
 
 from ...utils.lazy import lazy_exports
 

@@ -1,6 +1,6 @@
 """
-Attributes as text cards beside the picture, one for each garment. What they say, and where they stand, is worked out
-without drawing; :func:`draw_panel` draws it.
+This module sets attributes as text cards beside the picture, one for each garment. What they say, and where they stand,
+is worked out without drawing; :func:`draw_panel` draws it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ NOTHING = {"en": "none", "ko": "없음"}
 @dataclass(frozen=True)
 class Line:
     """
-    A line of a card.
+    This is a line of a card.
 
     Attributes:
         key: the group's name.
@@ -59,7 +59,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Card:
-    """What is said about a garment; `number` and `color` are those of its box in the picture."""
+    """A card has what is said about a garment; `number` and `color` are those of its box in the picture."""
 
     number: int
     color: Color
@@ -73,7 +73,7 @@ def _with_score(text: str, score: float | None) -> str:
 
 
 def score_pieces(labels: Sequence[tuple[Label, float | None]], language: str) -> tuple[str, ...]:
-    """Names with their scores, each but the last with a comma."""
+    """Write names with their scores, each but the last with a comma."""
     # The score beside "unsure" is the best label's.
     names = [_with_score(label.text(language), None if label == UNSURE else score) for label, score in labels]
     return (*(f"{name}," for name in names[:-1]), *names[-1:])
@@ -90,7 +90,8 @@ def garment_card(
     note: str = "",
 ) -> Card:
     """
-    The text of a garment: its class and score, then a line for each group in the schema's order, the category first.
+    Set the text of a garment: its class and score, then a line for each group in the schema's order, the category
+    first.
 
     Args:
         language: "en" or "ko".
@@ -115,8 +116,8 @@ def garment_card(
 
 def wrap_pieces(pieces: Sequence[str], width: float, measure: Callable[[str], float]) -> list[str]:
     """
-    Text lines of at most `width`, broken between pieces; inside a piece only where it alone is too wide, at spaces if
-    it has any. A single character wider than `width` gets its own line.
+    Break text into lines of at most `width`, broken between pieces; inside a piece only where it alone is too wide, at
+    spaces if it has any. A single character wider than `width` gets its own line.
     """
     lines: list[str] = []
     current = ""
@@ -176,8 +177,8 @@ def arrange_cards(
     heights: Sequence[int], width: int, picture: tuple[int, int], gap: int
 ) -> tuple[list[tuple[int, int]], int, int]:
     """
-    :func:`place_cards` with the room that lets picture and cards together fill a 16:10 page at the largest scale: two
-    cards a little higher than the picture stand below one another, twenty in a block.
+    Do :func:`place_cards` with the room that lets picture and cards together fill a 16:10 page at the largest scale:
+    two cards a little higher than the picture stand below one another, twenty in a block.
 
     Args:
         picture: width and height of the picture, to whose right the cards stand.
@@ -195,7 +196,7 @@ def arrange_cards(
 
 
 class _Style(NamedTuple):
-    """Sizes that follow from the letters' size, in pixels."""
+    """These are sizes that follow from the letters' size, in pixels."""
 
     size: int
     pad: int
@@ -208,13 +209,13 @@ class _Style(NamedTuple):
 
 
 def readable_ink(color: Color) -> Color:
-    """Black or white, whichever stands out more from a background."""
+    """Return black or white, whichever stands out more from a background."""
     r, g, b = (value / 255 for value in color)
     return (0, 0, 0) if 0.299 * r + 0.587 * g + 0.114 * b > 0.55 else (255, 255, 255)
 
 
 def draw_tag(draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int], number: int, color: Color, size: int) -> None:
-    """A garment's number on its colour, in a box of x0, y0, x1, y1 pixels."""
+    """Draw a garment's number on its colour, in a box of x0, y0, x1, y1 pixels."""
     x0, y0, x1, y1 = box
     draw.rounded_rectangle((x0, y0, x1 - 1, y1 - 1), radius=size // 4, fill=color, outline=(255, 255, 255))
     middle = ((x0 + x1) / 2, (y0 + y1) / 2)
@@ -222,7 +223,7 @@ def draw_tag(draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int], number: 
 
 
 def draw_mark(draw: ImageDraw.ImageDraw, x: float, y: float, side: float, mark: str, color: Color) -> None:
-    """A sign in the square at x, y. Drawn, not written: few fonts with Hangul hold these signs."""
+    """Draw a sign in the square at x, y. It is drawn, not written: few fonts with Hangul hold these signs."""
     strokes = {
         "right": [[(0.1, 0.55), (0.4, 0.85), (0.9, 0.2)]],
         "partly": [[(0.12, 0.52), (0.88, 0.52)]],
@@ -234,7 +235,7 @@ def draw_mark(draw: ImageDraw.ImageDraw, x: float, y: float, side: float, mark: 
 
 
 class _CardLayout:
-    """A card with its text broken into lines for a width."""
+    """This is a card with its text broken into lines for a width."""
 
     def __init__(self, card: Card, width: int, key_width: int, language: str, style: _Style):
         self.card, self.style, self.key_width = card, style, key_width
@@ -278,7 +279,7 @@ def draw_panel(
     cards: Sequence[Card], picture: tuple[int, int], size: int, language: str = "en", empty: str = ""
 ) -> Image.Image:
     """
-    A white panel of cards that stands to the right of a picture.
+    Draw a white panel of cards that stands to the right of a picture.
 
     Args:
         cards: in the order of their numbers.

@@ -1,4 +1,4 @@
-"""Some images of a dataset with their annotations, to look at."""
+"""This module draws some images of a dataset with their annotations, to look at."""
 
 from __future__ import annotations
 

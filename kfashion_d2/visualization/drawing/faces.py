@@ -1,5 +1,5 @@
 """
-Faces made unrecognisable, for pictures that are shown to others.
+This module makes faces unrecognisable, for pictures that are shown to others.
 
 The detector is scikit-image's cascade of local binary patterns (Viola and Jones, CVPR 2001; Liao et al., ICB 2007),
 whose trained file is part of the package: nothing is downloaded. It knows faces seen from the front; those turned away
@@ -37,6 +37,8 @@ def _detector() -> Any:
 
 def find_faces(image: np.ndarray) -> list[tuple[int, int, int, int]]:
     """
+    Find faces in a picture.
+
     Args:
         image: uint8 (H, W, 3) RGB.
 
@@ -67,6 +69,8 @@ def find_faces(image: np.ndarray) -> list[tuple[int, int, int, int]]:
 
 def blur_faces(image: np.ndarray) -> np.ndarray:
     """
+    Make the faces in a picture unrecognisable.
+
     Args:
         image: uint8 (H, W, 3) RGB.
 

@@ -1,4 +1,6 @@
-"""Fonts, found at run time: one for Latin text, which Matplotlib carries, and one with Hangul, if there is one."""
+"""
+This module finds fonts at run time: one for Latin text, which Matplotlib carries, and one with Hangul, if there is one.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,7 @@ PREFERRED = (
 
 
 def covers(path: str | Path, text: str) -> bool:
-    """Whether a font file has a glyph for every character of `text`; False for a file that is not a font."""
+    """Say whether a font file has a glyph for every character of `text`; False for a file that is not a font."""
     try:
         glyphs = FT2Font(str(path)).get_charmap()
     except (OSError, RuntimeError):
@@ -56,7 +58,10 @@ def _system_fonts() -> list[Path]:
 
 
 def _packaged_font() -> Path | None:
-    """NanumGothic of the package koreanize-matplotlib, not imported: its import changes Matplotlib's settings."""
+    """
+    Find NanumGothic of the package koreanize-matplotlib, which is not imported: its import changes Matplotlib's
+    settings.
+    """
     spec = importlib.util.find_spec("koreanize_matplotlib")
     folders = (spec.submodule_search_locations or ()) if spec else ()
     files = (Path(folder, "fonts", "NanumGothic.ttf") for folder in folders)
@@ -88,9 +93,9 @@ def _find(explicit: str) -> Path | None:
 
 def find_hangul_font() -> Path | None:
     """
-    A font file that holds Hangul: the one that the environment variable ``KFASHION_FONT`` names; else one of the
-    system's well-known ones; else NanumGothic of the package koreanize-matplotlib; else any of the system's. Looked
-    up once per process.
+    Find a font file that holds Hangul: the one that the environment variable ``KFASHION_FONT`` names; else one of the
+    system's well-known ones; else NanumGothic of the package koreanize-matplotlib; else any of the system's. Looked up
+    once per process.
 
     Returns:
         Path | None: None where there is no such font.
@@ -112,7 +117,8 @@ def _warn_no_hangul() -> None:
 
 def resolve_language(language: str) -> str:
     """
-    The language that can be drawn: ``"ko"`` becomes ``"en"`` where no font holds Hangul, with one warning per process.
+    Return the language that can be drawn: ``"ko"`` becomes ``"en"`` where no font holds Hangul, with one warning per
+    process.
 
     Raises:
         ValueError: `language` is neither "en" nor "ko".
@@ -128,6 +134,8 @@ def resolve_language(language: str) -> str:
 @cache
 def load_font(language: str, size: int) -> ImageFont.FreeTypeFont:
     """
+    Load the font of a language.
+
     Args:
         language: as :func:`resolve_language` returns it.
         size: of the letters, in pixels.
@@ -140,8 +148,8 @@ def load_font(language: str, size: int) -> ImageFont.FreeTypeFont:
 
 def hangul_subset(text: str) -> bytes | None:
     """
-    The found font with no more glyphs than the Hangul of `text` needs, so that a page can carry it to machines that
-    have none; a WOFF file. None where there is no such font, or no Hangul in the text.
+    Return the found font with no more glyphs than the Hangul of `text` needs, so that a page can carry it to machines
+    that have none; a WOFF file. None where there is no such font, or no Hangul in the text.
     """
     wanted = {
         ord(c) for c in text if "\uac00" <= c <= "\ud7a3" or "\u1100" <= c <= "\u11ff" or "\u3130" <= c <= "\u318f"
@@ -163,7 +171,7 @@ def hangul_subset(text: str) -> bytes | None:
 
 
 def carry_hangul(html: str) -> str:
-    """A page with the font "Page Hangul" in its first style sheet, for the Hangul in it; see :func:`hangul_subset`."""
+    """Put the font "Page Hangul" into a page's first style sheet, for the Hangul in it; see :func:`hangul_subset`."""
     font = hangul_subset(html)
     if font is None:
         return html

@@ -1,4 +1,6 @@
-"""One garment as it is drawn and reported, from a dataset dict's annotation or from the model's output."""
+"""
+This module has one garment as it is drawn and reported, from a dataset dict's annotation or from the model's output.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +18,8 @@ __all__ = ["Garment", "as_garments", "garments_from_annotations", "garments_from
 @dataclass(frozen=True, eq=False)
 class Garment:
     """
+    This is a garment as it is drawn and reported.
+
     Attributes:
         box: x0, y0, x1, y1 in pixels.
         label: the class; of a garment of unknown class, "unknown <part>".
@@ -40,7 +44,7 @@ class Garment:
 
     def to_dict(self) -> dict[str, Any]:
         """
-        Plain values that JSON can hold: `bbox` [x, y, width, height], `score`, `class`, `class_korean`, `part`,
+        Return plain values that JSON can hold: `bbox` [x, y, width, height], `score`, `class`, `class_korean`, `part`,
         `attributes` {group: [{"label", "korean", "score"}, ...]}. Without mask and polygons.
         """
         x0, y0, x1, y1 = self.box
@@ -55,7 +59,7 @@ class Garment:
 
 
 def plain_labels(labels: Iterable[tuple[Label, float | None]]) -> list[dict[str, Any]]:
-    """(label, score) pairs as plain values that JSON can hold."""
+    """Turn (label, score) pairs into plain values that JSON can hold."""
     return [{"label": label.name, "korean": label.korean, "score": score} for label, score in labels]
 
 
@@ -67,6 +71,8 @@ def garments_from_annotations(
     annotations: Iterable[Mapping[str, Any]], schema: AttributeSchema, class_names: Sequence[str]
 ) -> list[Garment]:
     """
+    Make garments of a dataset dict's annotations.
+
     Args:
         annotations: of a dataset dict, boxes XYWH.
         schema: of their `attributes`; its groups are the ones that come out.
@@ -108,6 +114,8 @@ def garments_from_instances(
     top_k: int = 1,
 ) -> list[Garment]:
     """
+    Make garments of a model's output.
+
     Args:
         instances: Detectron2's Instances with `pred_boxes`, `scores`, `pred_classes`, `pred_attributes` float (N, L)
             and, where the model has a mask head, `pred_masks` bool (N, H, W); `parts` int64 (N,) where they are known.
@@ -166,7 +174,7 @@ def as_garments(
     threshold: float | Mapping[str, float] = 0.5,
     top_k: int = 1,
 ) -> list[Garment]:
-    """Instances, annotations of a dataset dict, or garments, as garments."""
+    """Take instances, annotations of a dataset dict, or garments, and return garments."""
     if hasattr(items, "pred_boxes"):
         return garments_from_instances(items, schema, class_names, threshold=threshold, top_k=top_k)
     items = list(items)

@@ -1,4 +1,4 @@
-"""The photograph of a dataset dict."""
+"""This module reads the photograph of a dataset dict."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  #
 
 def read_image(record: Mapping[str, Any], read_bytes: Callable[[str], bytes]) -> np.ndarray:
     """
+    Read the photograph of a dataset dict.
+
     Args:
         record: with `file_name`, `height` and `width`.
         read_bytes: `file_name` -> the file's content.

@@ -1,5 +1,5 @@
 """
-Garments drawn: boxes, masks and numbers in the picture, what is said of each on a card beside it.
+This module draws garments: boxes, masks and numbers in the picture, what is said of each on a card beside it.
 
 Pictures are uint8 (H, W, 3) RGB; equal input gives equal pixels.
 """
@@ -56,7 +56,7 @@ def _check_image(image: np.ndarray) -> np.ndarray:
 
 
 def _mask_and_outline(garment: Garment, scale: float, shape: tuple[int, int]) -> tuple[np.ndarray, list[np.ndarray]]:
-    """The mask, bool (H, W), and its outlines, int32 (P, 2), both in the enlarged picture."""
+    """Return the mask, bool (H, W), and its outlines, int32 (P, 2), both in the enlarged picture."""
     height, width = shape
     if garment.mask is not None:
         # Smooth, then cut again: a mask enlarged by repetition has stairs.
@@ -73,7 +73,7 @@ def _mask_and_outline(garment: Garment, scale: float, shape: tuple[int, int]) ->
 
 def place_tags(boxes: Sequence[Sequence[float]], side: int, width: int, height: int) -> list[Box]:
     """
-    A square of `side` pixels for each box's number, inside the picture: in the first of the box's corners that no
+    Find a square of `side` pixels for each box's number, inside the picture: in the first of the box's corners that no
     earlier square covers, else in the free cell of a grid that is nearest to its top left corner.
 
     Args:
@@ -106,7 +106,7 @@ def _color(number: int) -> Color:
 
 
 def _draw_garments(image: np.ndarray, garments: Sequence[Garment], numbers: Sequence[int]) -> tuple[Image.Image, int]:
-    """The picture with its garments, enlarged where it is small; and the size of letters that suits it."""
+    """Draw the picture with its garments, enlarged where it is small; and return the size of letters that suits it."""
     height, width = image.shape[:2]
     scale = max(1.0, MIN_SIDE / min(height, width))
     width, height = round(width * scale), round(height * scale)
@@ -150,7 +150,7 @@ def _draw_side(
     notes: Sequence[str] | None = None,
     caption: Sequence[Line] = (),
 ) -> np.ndarray:
-    """The picture, its cards to the right, and above both, where there are any, the heading and the caption."""
+    """Draw the picture, its cards to the right, and above both, where there are any, the heading and the caption."""
     picture, size = _draw_garments(image, garments, numbers)
     cards = [
         garment_card(garment, schema, language, number=number, color=_color(number), marks=mark, note=note)
@@ -218,8 +218,8 @@ def draw_instances(
 
 def agreement(truth: Garment, prediction: Garment, schema: AttributeSchema) -> dict[str, str]:
     """
-    Where a prediction agrees with the ground truth: "right", "wrong", or for a multi-label group some of whose labels
-    are found, "partly". A single-label group is right by its best label.
+    Say where a prediction agrees with the ground truth: "right", "wrong", or for a multi-label group some of whose
+    labels are found, "partly". A single-label group is right by its best label.
 
     Returns:
         dict: group -> mark, "" -> that of the class; what the ground truth does not know is left out, and what the
@@ -252,7 +252,7 @@ def draw_comparison(
     predicted_styles: Styles | None = None,
 ) -> np.ndarray:
     """
-    Ground truth on the left, predictions on the right. A prediction that finds a garment (greedily by score, at
+    Draw ground truth on the left and predictions on the right. A prediction that finds a garment (greedily by score, at
     `iou_threshold`, whatever its class) has its number and colour, and its lines are marked right, partly right or
     wrong; the titles of a garment that nothing found and of a prediction that found nothing say so.
 
@@ -301,7 +301,7 @@ def contact_sheet(
     images: Sequence[np.ndarray], columns: int = 4, *, cell_width: int | None = CELL_WIDTH, gap: int = 12
 ) -> np.ndarray:
     """
-    Pictures in rows, each row as high as its highest picture, each column as wide as its widest.
+    Set pictures in rows, each row as high as its highest picture, each column as wide as its widest.
 
     Args:
         images: uint8 (H, W, 3) RGB, of any sizes.
@@ -331,7 +331,7 @@ def contact_sheet(
 
 
 def shrink(image: np.ndarray, width: int) -> np.ndarray:
-    """The picture at `width` pixels, if it is wider."""
+    """Return the picture at `width` pixels, if it is wider."""
     if image.shape[1] <= width:
         return image
     height = max(1, round(image.shape[0] * width / image.shape[1]))

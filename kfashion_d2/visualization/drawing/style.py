@@ -1,5 +1,5 @@
 """
-The style of an image as it is drawn and reported, from a dataset dict or from the model's output.
+This module has the style of an image as it is drawn and reported, from a dataset dict or from the model's output.
 
 Here styles are a dict: "style" and "sub_style" -> [(label, score), ...], best first; score None in ground truth. What
 is unknown, or not predicted, is left out.
@@ -25,7 +25,7 @@ UNKNOWN_WORDS = {"en": "unknown", "ko": "미상"}
 
 
 def styles_from_record(record: Mapping[str, Any], schema: AttributeSchema) -> dict[str, list[tuple[Label, None]]]:
-    """The ground truth of a dataset dict; it may lack the keys."""
+    """Return the ground truth of a dataset dict; it may lack the keys."""
     ids = {task: record.get(task, UNKNOWN) for task in TASKS}
     return {task: [(schema.styles.labels[i], None)] for task, i in ids.items() if i != UNKNOWN}
 
@@ -34,7 +34,7 @@ def styles_from_output(
     output: Mapping[str, Any], schema: AttributeSchema, top_k: int = 3
 ) -> dict[str, list[tuple[Label, float]]]:
     """
-    The best styles of a model's output.
+    Return the best styles of a model's output.
 
     Args:
         output: with `style_scores` and `sub_style_scores`, float (S,), where the model predicts them.
@@ -58,7 +58,7 @@ def styles_from_output(
 
 
 def style_agreement(truth: Styles, prediction: Styles) -> dict[str, str]:
-    """ "right" or "wrong" for each of "style" and "sub_style" that both have, by the best label."""
+    """Say "right" or "wrong" for each of "style" and "sub_style" that both have, by the best label."""
     return {
         task: "right" if prediction[task][0][0] == truth[task][0][0] else "wrong"
         for task in TASKS
@@ -75,7 +75,7 @@ def style_lines(
     marks: Mapping[str, str] | None = None,
 ) -> list[Line]:
     """
-    The text of a caption.
+    Write the text of a caption.
 
     Args:
         language: "en" or "ko".
@@ -92,7 +92,7 @@ def style_lines(
 
 def draw_caption(lines: Sequence[Line], width: int, size: int, language: str) -> Image.Image:
     """
-    A strip of text that stands above a picture.
+    Draw a strip of text that stands above a picture.
 
     Args:
         lines: at least one.

@@ -1,4 +1,4 @@
-"""Small pictures of single garments, for a page."""
+"""This module makes small pictures of single garments, for a page."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ Key = TypeVar("Key", bound=Hashable)
 
 def crop_garment(image: np.ndarray, bbox: Sequence[float]) -> np.ndarray:
     """
+    Cut a garment out of its picture.
+
     Args:
         image: uint8 (H, W, 3) RGB.
         bbox: x, y, width, height in pixels.
@@ -50,6 +52,8 @@ def make_thumbnails(
     blur: bool = False,
 ) -> dict[Key, list[bytes]]:
     """
+    Make small pictures of garments that were picked.
+
     Args:
         datasets: sequences of dataset dicts.
         picked: key -> (dataset, image in it, garment in the image).

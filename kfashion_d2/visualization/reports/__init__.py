@@ -1,1 +1,1 @@
-"""Self-contained HTML pages, their templates and their plots."""
+"""This package writes self-contained HTML pages; it has their templates and plots."""

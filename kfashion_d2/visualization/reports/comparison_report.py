@@ -1,4 +1,7 @@
-"""compare.html: runs beside each other, with the differences from the first one; one self-contained page."""
+"""
+This module writes compare.html: runs beside each other, with the differences from the first one; one self-contained
+page.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ _ERRORS = ("ece",)
 
 
 def _cells(comparison: Comparison, name: str) -> dict[str, Any]:
-    """A metric's values, and for each run but the first its difference and how it is shown."""
+    """Lay out a metric's values, and for each run but the first its difference and how it is shown."""
     differences = []
     for found in comparison.differences:
         difference = found.get(name)
@@ -63,7 +66,7 @@ def _rows(comparison: Comparison, names: Iterable[str], schema: AttributeSchema 
 
 
 def _label_rows(comparison: Comparison) -> list[dict[str, Any]]:
-    """F1 of every label in the settings that all runs have; the differences have no intervals."""
+    """Lay out F1 of every label in the settings that all runs have; the differences have no intervals."""
     documents = [run.document for run in comparison.runs]
     rows = []
     for task in TASK_NAMES:
@@ -97,6 +100,8 @@ def write_comparison_report(
     title: str | None = None,
 ) -> None:
     """
+    Write a comparison as one HTML page.
+
     Args:
         path: of the HTML file.
         comparison: of :func:`kfashion_d2.evaluation.compare_runs`.

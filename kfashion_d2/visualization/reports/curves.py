@@ -1,4 +1,4 @@
-"""The training curve: losses and attribute accuracies over the iterations."""
+"""This module draws the training curve: losses and attribute accuracies over the iterations."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ COLORS = ("#000000", "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC
 
 def read_training_log(path: str | Path) -> dict[str, np.ndarray]:
     """
-    Detectron2's ``metrics.json`` (a JSON object a line) as columns.
+    Read Detectron2's ``metrics.json`` (a JSON object a line) as columns.
 
     Returns:
         dict: name -> float (T,), NaN where a line lacks the name; "iteration" among them, ascending. A resumed run

@@ -1,4 +1,7 @@
-"""The plots of the data report, from its summary, as SVG files. Their letters are outlines, so no font is needed."""
+"""
+This module draws the plots of the data report, from its summary, as SVG files. Their letters are outlines, so no font
+is needed.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,7 @@ BAR = 0.27  # inches of height for each bar
 
 
 def bilingual(label: Label) -> str:
-    """English and Korean, as far as the letters can be drawn."""
+    """Write a label in English and Korean, as far as the letters can be drawn."""
     return str(label) if label.korean == label.name or find_hangul_font() is None else f"{label}  {label.korean}"
 
 
@@ -66,7 +69,7 @@ def _figure(width: float, height: float, columns: int = 1, rows: int = 1) -> tup
 
 
 def _bars(axis: Any, names: Sequence[str], values: Sequence[float], colors: Any) -> None:
-    """Horizontal, from top to bottom, each with its number and its share."""
+    """Draw horizontal bars, from top to bottom, each with its number and its share."""
     positions = np.arange(len(names))
     axis.barh(positions, values, color=colors, height=0.72)
     total = sum(values) or 1
@@ -144,7 +147,7 @@ def _plot_styles(total: Mapping[str, Any], schema: AttributeSchema) -> Figure:
 
 
 def _steps(axis: Any, spread: Mapping[str, Any], schema: AttributeSchema, xlabel: str) -> None:
-    """A line for each part, as a share of its garments, so that rare parts are seen too."""
+    """Draw a line for each part, as a share of its garments, so that rare parts are seen too."""
     edges = np.array(spread["edges"])
     used = np.flatnonzero(np.sum([spread["counts"][part] for part in schema.parts.labels], axis=0))
     end = edges[used[-1] + 1] if len(used) and edges[-1] > 100 else edges[-1]  # pixels and vertices have no natural end
@@ -229,6 +232,8 @@ PLOTS: dict[str, Callable[[Mapping[str, Any], AttributeSchema], Figure]] = {
 
 def draw_plot(name: str, total: Mapping[str, Any], schema: AttributeSchema) -> bytes:
     """
+    Draw a plot of the data report.
+
     Args:
         name: one of PLOTS.
         total: "total" of the analysis, or one of its splits.

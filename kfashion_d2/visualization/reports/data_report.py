@@ -1,4 +1,6 @@
-"""The data report: one self-contained page over what :func:`kfashion_d2.data.analyze_splits` counted."""
+"""
+This module writes the data report: one self-contained page over what :func:`kfashion_d2.data.analyze_splits` counted.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ __all__ = ["write_data_report"]
 
 
 def _label_rows(summary: Mapping[str, Any], schema: AttributeSchema, group: str) -> list[dict[str, Any]]:
-    """A group's labels, the commonest first; shares are of the garments that have a label of the group."""
+    """List a group's labels, the commonest first; shares are of the garments that have a label of the group."""
     index_of = schema.categories if group == CATEGORY_GROUP else schema.group(group).index_of
     total = summary["total"]["groups"][group]
 

@@ -1,4 +1,4 @@
-"""One self-contained page: what a run reached, how it got there, and its pictures."""
+"""This module writes one self-contained page: what a run reached, how it got there, and its pictures."""
 
 from __future__ import annotations
 

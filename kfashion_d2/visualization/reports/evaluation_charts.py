@@ -1,4 +1,7 @@
-"""Small charts of an evaluation as shapes for inline SVG: they are sharp, light, and their text is the page's."""
+"""
+This module makes small charts of an evaluation as shapes for inline SVG: they are sharp, light, and their text is the
+page's.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Pictures for the evaluation report: garments with their boxes, and whole images with truth beside prediction."""
+"""
+This module makes pictures for the evaluation report: garments with their boxes, and whole images with truth beside
+prediction.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ TRUE_COLOR, FOUND_COLOR = (0, 158, 115), (213, 94, 0)
 
 
 def garments_from_predictions(predictions: Predictions, rows: np.ndarray) -> list[Garment]:
-    """Some detections, int64 (M,) rows, as they are drawn; without masks."""
+    """Return some detections, int64 (M,) rows, as they are drawn; without masks."""
     p, info = predictions, predictions.info
     least = threshold_row(info.threshold, p.schema).astype(np.float16)
     parts = info.class_parts
@@ -58,7 +61,7 @@ def garments_from_predictions(predictions: Predictions, rows: np.ndarray) -> lis
 
 class EvaluationPictures:
     """
-    Data URIs of JPEG files; None of an image that cannot be read, with a warning.
+    This maker of pictures gives data URIs of JPEG files; None of an image that cannot be read, with a warning.
 
     Args:
         predictions: what is drawn.
@@ -74,7 +77,7 @@ class EvaluationPictures:
         self._last: tuple[int, np.ndarray | None] = (-1, None)
 
     def crop(self, garment: int, detection: int = -1) -> str | None:
-        """A garment, int row, with a margin; its true box is green, that of the detection (if any) orange."""
+        """Cut out a garment, int row, with a margin; its true box is green, that of the detection (if any) orange."""
         p = self.predictions
         image = self._image(int(p.gt_images[garment]))
         if image is None:
@@ -97,7 +100,7 @@ class EvaluationPictures:
         return self._uri(crop)
 
     def comparison(self, image: int, language: str, least: float) -> str | None:
-        """An image, int row: truth on the left, detections from a score of `least` on the right."""
+        """Draw an image, int row: truth on the left, detections from a score of `least` on the right."""
         p = self.predictions
         picture = self._image(image)
         if picture is None:

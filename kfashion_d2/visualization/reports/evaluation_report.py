@@ -1,4 +1,7 @@
-"""report.html: one self-contained page over an evaluation, for a browser. Nothing is loaded from anywhere."""
+"""
+This module writes report.html: one self-contained page over an evaluation, for a browser. Nothing is loaded from
+anywhere.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,7 @@ SUSPECTS = 40
 
 
 def _label_rows(document: Mapping[str, Any], predictions: Predictions, tasks: Sequence[str]) -> list[dict[str, Any]]:
-    """A row for each label, with its numbers in every setting."""
+    """Lay out a row for each label, with its numbers in every setting."""
     labels = document["labels"]
     groups = {group.name: pair(group) for group in predictions.schema.groups}
     rows = []
@@ -72,7 +75,7 @@ def _curves(predictions: Predictions, evaluation: Evaluation, findings: Findings
 
 
 def _error_rows(document: Mapping[str, Any], predictions: Predictions) -> dict[str, Any] | None:
-    """The error summary with names in both languages; None where the document has none."""
+    """Lay out the error summary with names in both languages; None where the document has none."""
     errors = document.get("errors")
     if errors is None:
         return None
@@ -162,7 +165,7 @@ def _suspects(
 
 
 def _style_rows(document: Mapping[str, Any], predictions: Predictions) -> list[dict[str, Any]]:
-    """F1 of each style and sub-style; empty of a model without."""
+    """Lay out F1 of each style and sub-style; empty of a model without."""
     tasks = [task for task in ("style", "sub_style") if f"{task}/top1" in document["metrics"]]
     labels = predictions.schema.styles.labels if tasks else ()
     return [

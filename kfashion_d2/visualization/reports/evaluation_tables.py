@@ -1,4 +1,7 @@
-"""The numbers of the evaluation report as rows for its template. A name is a pair, English and Korean."""
+"""
+This module lays out the numbers of the evaluation report as rows for its template. A name is a pair, English and
+Korean.
+"""
 
 from __future__ import annotations
 
@@ -67,12 +70,12 @@ _OTHER: dict[str, Pair] = {
 
 
 def pair(label: str | AttributeGroup) -> Pair:
-    """A label's, or a group's, names."""
+    """Return a label's, or a group's, names."""
     return label.text("en"), label.text("ko") if isinstance(label, (Label, AttributeGroup)) else str(label)
 
 
 def headline_name(name: str) -> Pair:
-    """A headline number's title: a key of HEADLINE."""
+    """Return a headline number's title; its name is a key of HEADLINE."""
     if name in HEADLINE:
         return words(HEADLINE[name], "headline" if name == "mean/ece" else "")
     title = name.replace("_", " ").replace("/", ", ")
@@ -80,17 +83,17 @@ def headline_name(name: str) -> Pair:
 
 
 def other_name(task: str) -> Pair:
-    """The title of a task that is no attribute setting."""
+    """Return the title of a task that is no attribute setting."""
     return _OTHER.get(task, (task.replace("_", " "),) * 2)
 
 
 def attribute_tasks(document: Mapping[str, Any]) -> list[str]:
-    """The settings that were evaluated, the two that are to be compared first."""
+    """List the settings that were evaluated, the two that are to be compared first."""
     return [task for task in TASK_NAMES if any(name.startswith(f"{task}/") for name in document["metrics"])]
 
 
 def metric_cell(document: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """A flat name's "value" and, where there is an interval, "low" and "high"; None of what was not measured."""
+    """Return a flat name's "value" and, where there is an interval, "low" and "high"; None of what was not measured."""
     ends = (document.get("intervals") or {}).get(name) or (None, None)
     low, high = (None if x is None or math.isnan(x) else x for x in ends)
     return {"name": name, "value": _value(document, name), "low": low, "high": high}
@@ -102,7 +105,7 @@ def _value(document: Mapping[str, Any], name: str) -> float | None:
 
 
 def headline_rows(document: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """A row for each headline number that any setting has; the chance level stands below what it belongs to."""
+    """Lay out a row for each headline number that any setting has; the chance level stands below what it belongs to."""
     tasks, rows = attribute_tasks(document), []
     order = list(HEADLINE)
     order.insert(order.index("mean/accuracy") + 1, CHANCE)
@@ -116,7 +119,7 @@ def headline_rows(document: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def other_tables(document: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What is no attribute setting: "columns" and "rows" of tasks with the same metrics."""
+    """Lay out what is no attribute setting: "columns" and "rows" of tasks with the same metrics."""
     by_names: dict[tuple[str, ...], list[str]] = {}
     for task in dict.fromkeys(name.partition("/")[0] for name in document["metrics"]):
         if task in ATTRIBUTE_TASKS:
@@ -140,7 +143,9 @@ def other_tables(document: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def group_tables(document: Mapping[str, Any], groups: Sequence[AttributeGroup]) -> list[dict[str, Any]]:
-    """For single- and for multi-label groups, where there are any: a row for each, a block of columns a setting."""
+    """
+    Lay out for single- and for multi-label groups, where there are any, a row for each, a block of columns a setting.
+    """
     tables = []
     tasks = attribute_tasks(document)
     for is_single, names in ((True, _SINGLE), (False, _MULTI)):
@@ -159,7 +164,7 @@ def group_tables(document: Mapping[str, Any], groups: Sequence[AttributeGroup]) 
 
 
 def band_rows(document: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """F1 and AP of head, mid and tail in each setting; empty where the training counts are not known."""
+    """Lay out F1 and AP of head, mid and tail in each setting; empty where the training counts are not known."""
     rows = []
     for task in attribute_tasks(document):
         for band in BANDS:

@@ -1,4 +1,4 @@
-"""The one renderer of all reports: a template and its values become a self-contained HTML file."""
+"""This module has the one renderer of all reports: a template and its values become a self-contained HTML file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The words of all reports in English and Korean, which korean.yaml has."""
+"""This module gives the words of all reports in English and Korean, which korean.yaml has."""
 
 from __future__ import annotations
 
