@@ -11,7 +11,8 @@ export use them from then on.
 import argparse
 import sys
 
-from kfashion_d2 import engine, evaluation
+from kfashion_d2 import engine
+from kfashion_d2.evaluation.calibration.reliability import calibration_table
 
 
 def main():
@@ -54,9 +55,9 @@ def main():
         sys.exit(f"calibrate.py: error: {error}")
     schema = run.calibration.schema
     print(f"\nOn all garments of {run.calibration.settings['dataset']}, which it was tuned on:\n")
-    print(evaluation.calibration_table(run.report, schema, args.language))
+    print(calibration_table(run.report, schema, args.language))
     print("\nHeld out: each half of the images, tuned on the other:\n")
-    print(evaluation.calibration_table(run.held_out, schema, args.language))
+    print(calibration_table(run.held_out, schema, args.language))
     print(f"\nWritten into {run.checkpoint}; the figures: {run.report_file}")
 
 
