@@ -2,7 +2,7 @@
 Compute COCO's AP and AR of boxes or masks from arrays, without COCO's dicts.
 
 The matching is the one of :mod:`.iou_f1_arrays` without attributes; the IoU of masks is pycocotools'. The numbers are
-those of pycocotools, in about a tenth of the time and with little memory beside the objects: docs/benchmarks.md.
+those of pycocotools, in a small part of its time and memory; docs/metrics.md has the figures.
 
 Shapes: T = 10 IoU thresholds, K categories, A = 4 area ranges.
 """
