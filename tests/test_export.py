@@ -1,5 +1,4 @@
 import json
-import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +16,7 @@ from kfashion_d2.export import export_model
 from kfashion_d2.exported import ExportedModel, network_size
 from kfashion_d2.predictor import KFashionPredictor
 from kfashion_d2.schema import kfashion_schema
-from tests.test_predictor import CONFIG, IMAGE, tiny_cfg
+from tests.tiny_model import CONFIG, IMAGE, tiny_cfg
 
 TOOL = Path(__file__).parents[1] / "tools" / "export_model.py"
 KINDS = {
@@ -162,14 +161,11 @@ def test_pictures_are_resized_as_detectron2_does(size):
         assert network_size(*size, shortest, longest) == expected
 
 
-def test_the_tool(standard, tmp_path, monkeypatch, capsys):
+def test_the_tool(standard, tmp_path, run_tool, capsys):
     cfg, folder, _ = standard
-    monkeypatch.setattr("detectron2.utils.logger.setup_logger", lambda **kwargs: None)
 
     def run(*args):
-        argv = ["export_model.py", "--config-file", CONFIG, "--output", tmp_path / "out", *args]
-        monkeypatch.setattr(sys, "argv", list(map(str, argv)))
-        runpy.run_path(str(TOOL), run_name="__main__")
+        run_tool("export_model", "--config-file", CONFIG, "--output", tmp_path / "out", *args)
 
     opts = ["--format", "torchscript", "--score-threshold", "0.1", "--image", folder / "a.png"]
     run(*opts, "MODEL.WEIGHTS", cfg.MODEL.WEIGHTS)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.subprocesses import BLOCK, run
+
 ROOT = Path(__file__).parents[1]
 PACKAGE = "kfashion_d2"
 BESIDE = ("benchmarks", "fuzzing")  # folders beside the package that import it
@@ -71,21 +73,6 @@ ARROWS = {
     "benchmarks": {"schema", "data", "synthetic", "modeling", "evaluation", "config", "engine"},
     "fuzzing": {"schema", "data", "synthetic"},
 }
-
-BLOCK = """
-import sys
-class Blocked:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {blocked!r}:
-            raise ModuleNotFoundError(f"blocked: {{name}}", name=name)
-sys.meta_path.insert(0, Blocked())
-"""
-
-
-def run(code):
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout
 
 
 def name_of(path):
@@ -326,3 +313,21 @@ def test_reports_are_given_what_they_show():
             if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "evaluation":
                 functions = {alias.name for alias in node.names if alias.name[0].islower()}
                 assert functions <= lays_out, f"{name} imports {', '.join(functions - lays_out)}"
+
+
+def test_no_test_imports_another():
+    """What tests share stands in modules of its own, and fixtures in conftest.py."""
+    folder = ROOT / "tests"
+    modules = {name_of(path): path for path in sorted(folder.rglob("*.py"))}
+    tests = {name for name, path in modules.items() if path.name == "conftest.py" or path.name.startswith("test_")}
+    for name, path in modules.items():
+        package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Import):
+                imported = {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                base = resolve(package, "." * node.level + (node.module or "")) if node.level else node.module
+                imported = {base, *(f"{base}.{alias.name}" for alias in node.names)}
+            else:
+                continue
+            assert not imported & tests, f"{name} imports {sorted(imported & tests)}"

@@ -16,10 +16,10 @@ from kfashion_d2.config import get_config_file, get_kfashion_cfg
 from kfashion_d2.data import AttributeDatasetMapper
 from kfashion_d2.engine import Trainer
 from kfashion_d2.engine.lazy_trainer import build_lazy_model, clip_gradients, train_lazy
-from tests.engine.test_trainer import clean_catalogs  # noqa: F401
-from tests.modeling.conftest import make_input, make_targets
+from tests.modeling.tiny_models import make_input, make_targets
 
 ROOT = Path(get_config_file("Base-KFashion-RCNN-FPN.yaml")).parent / "lazy"
+pytestmark = pytest.mark.usefixtures("clean_catalogs")
 CONFIGS = sorted(str(path.relative_to(ROOT)) for path in ROOT.rglob("*.py") if path.parent.name != "common")
 
 

@@ -1,7 +1,5 @@
 import json
-import runpy
 import shutil
-import sys
 from pathlib import Path
 
 import cv2
@@ -13,23 +11,9 @@ from detectron2.modeling import build_model
 from PIL import Image
 
 from kfashion_d2.checkpoint import KFashionCheckpointer, add_calibration
-from kfashion_d2.config import get_config_file, get_kfashion_cfg
 from kfashion_d2.evaluation import Calibration
 from kfashion_d2.predictor import KFashionPredictor, find_images, predict_files
-
-TOOL = Path(__file__).parents[1] / "tools" / "predict.py"
-CONFIG = get_config_file("quick/attribute_rcnn_tiny.yaml")
-IMAGE = np.random.default_rng(0).integers(0, 256, (150, 200, 3), dtype=np.uint8)
-
-
-def tiny_cfg(*opts):
-    cfg = get_kfashion_cfg()
-    cfg.merge_from_file(CONFIG)
-    # A model that never trained is sure of nothing.
-    cfg.merge_from_list(["MODEL.ROI_HEADS.SCORE_THRESH_TEST", 0.0, "TEST.DETECTIONS_PER_IMAGE", 3])
-    cfg.MODEL.RPN.POST_NMS_TOPK_TEST = 20
-    cfg.merge_from_list(list(opts))
-    return cfg
+from tests.tiny_model import CONFIG, IMAGE, tiny_cfg
 
 
 @pytest.fixture(scope="module")
@@ -192,14 +176,7 @@ def test_an_input_is_never_overwritten(predictor, tmp_path):
     assert (tmp_path / "1.jpg").read_bytes() == before
 
 
-def run_tool(monkeypatch, *args):
-    monkeypatch.setattr(sys, "argv", ["predict.py", *map(str, args)])
-    # It would take the package's logs away from the tests that read them.
-    monkeypatch.setattr("detectron2.utils.logger.setup_logger", lambda **kwargs: None)
-    runpy.run_path(str(TOOL), run_name="__main__")
-
-
-def test_the_tool_end_to_end(weights, tmp_path, monkeypatch, capsys):
+def test_the_tool_end_to_end(weights, tmp_path, run_tool, capsys):
     folder = tmp_path / "사진"
     folder.mkdir()
     Image.fromarray(IMAGE).save(folder / "look.jpg")
@@ -209,7 +186,7 @@ def test_the_tool_end_to_end(weights, tmp_path, monkeypatch, capsys):
     args = ["--config-file", CONFIG, "--input", folder, "--output", out, "--score-threshold", "0", "--top-k", "2"]
     args += ["--attribute-threshold", "0.55"]
     opts = ["MODEL.WEIGHTS", weights, "TEST.DETECTIONS_PER_IMAGE", "2"]
-    run_tool(monkeypatch, *args, *opts)
+    run_tool("predict", *args, *opts)
     assert "4 garments in 2 images; 1 not readable" in capsys.readouterr().out
     entries = json.loads((out / "predictions.json").read_text("utf-8"))
     assert [(Path(e["file_name"]).name, e["picture"]) for e in entries] == [("gray.png",) * 2, ("look.jpg",) * 2]
@@ -220,14 +197,14 @@ def test_the_tool_end_to_end(weights, tmp_path, monkeypatch, capsys):
         assert Image.open(out / entry["picture"]).width > 640  # 200 enlarged to 640, and the cards
 
 
-def test_the_tool_fails_in_one_line(weights, tmp_path, monkeypatch):
+def test_the_tool_fails_in_one_line(weights, tmp_path, run_tool):
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"no image")
     args = ["--config-file", CONFIG, "--output", tmp_path / "out"]
     with pytest.raises(SystemExit, match=r"^predict\.py: error: not one of 1 images could be read$"):
-        run_tool(monkeypatch, *args, "MODEL.WEIGHTS", weights, "--input", broken)
+        run_tool("predict", *args, "MODEL.WEIGHTS", weights, "--input", broken)
     with pytest.raises(SystemExit, match=r"^predict\.py: error: .*gone\.jpg: no such file"):
-        run_tool(monkeypatch, *args, "--input", tmp_path / "gone.jpg")
+        run_tool("predict", *args, "--input", tmp_path / "gone.jpg")
     shutil.copy(broken, tmp_path / "a.jpg")
     with pytest.raises(SystemExit, match=r"^predict\.py: error: MODEL\.WEIGHTS is empty"):
-        run_tool(monkeypatch, *args, "--input", tmp_path / "a.jpg")
+        run_tool("predict", *args, "--input", tmp_path / "a.jpg")

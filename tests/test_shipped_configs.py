@@ -13,7 +13,7 @@ from detectron2.utils.events import EventStorage
 from kfashion_d2.config import get_config_file, get_kfashion_cfg
 from kfashion_d2.modeling import ROI_ATTRIBUTE_HEAD_REGISTRY
 from kfashion_d2.schema import AttributeSchema
-from tests.modeling.conftest import make_input, make_targets
+from tests.modeling.tiny_models import make_input, make_targets
 
 ROOT = Path(get_config_file("Base-KFashion-RCNN-FPN.yaml")).parent
 CONFIGS = sorted(str(path.relative_to(ROOT)) for path in ROOT.rglob("*.yaml") if not path.name.startswith("Base-"))

@@ -9,8 +9,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from kfashion_d2.data import coco_json_file, convert_dataset, register_kfashion
-from tests.data.annotation.test_parser import rect
-from tests.data.conversion.test_convert import with_id, write
+from tests.data.annotations import rect, with_id, write
 
 
 @pytest.fixture

@@ -10,9 +10,8 @@ from PIL import Image
 from torchvision.transforms import v2
 
 from kfashion_d2.data import KFashionDataset, convert_dataset, load_data
-from tests.data.annotation.test_parser import rect
-from tests.data.conversion.test_convert import with_id, write
-from tests.test_layers import BLOCK
+from tests.data.annotations import rect, with_id, write
+from tests.subprocesses import BLOCK
 
 ROOT = Path(__file__).parents[2]
 

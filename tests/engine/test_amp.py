@@ -7,7 +7,7 @@ from torch import nn
 
 from kfashion_d2.engine import Trainer
 from kfashion_d2.engine.setup import amp_precision
-from tests.engine.test_trainer import clean_catalogs, make_cfg  # noqa: F401
+from tests.engine.tiny_config import make_cfg
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="mixed precision needs a CUDA device")
 

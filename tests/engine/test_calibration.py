@@ -1,7 +1,4 @@
 import json
-import runpy
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -12,9 +9,7 @@ from kfashion_d2.checkpoint import KFashionCheckpointer
 from kfashion_d2.config import get_config_file
 from kfashion_d2.engine import Trainer, calibrate
 from kfashion_d2.evaluation import evaluate_attributes
-from tests.engine.test_trainer import clean_catalogs, make_cfg  # noqa: F401
-
-TOOL = Path(__file__).parents[2] / "tools" / "calibrate.py"
+from tests.engine.tiny_config import make_cfg
 
 
 @pytest.fixture(scope="module")
@@ -131,18 +126,11 @@ def test_an_average_is_evaluated_with_its_calibration_until_it_moves_on(demo_sto
     assert head.calibration is None and trainer.model.roi_heads.attribute_head.calibration is None
 
 
-def run_tool(monkeypatch, *args):
-    monkeypatch.setattr(sys, "argv", ["calibrate.py", *map(str, args)])
-    # It would take the package's logs away from the tests that read them.
-    monkeypatch.setattr("detectron2.utils.logger.setup_logger", lambda **kwargs: None)
-    runpy.run_path(str(TOOL), run_name="__main__")
-
-
-def test_the_tool(demo_store, trained, tmp_path, monkeypatch, capsys):
+def test_the_tool(demo_store, trained, tmp_path, run_tool, capsys):
     config = ["--config-file", get_config_file("quick/attribute_rcnn_tiny.yaml")]
     data = ["DATASETS.KFASHION.ROOT", demo_store, "DATALOADER.NUM_WORKERS", "0"]
     weights = ["MODEL.WEIGHTS", trained / "model_final.pth"]
-    run_tool(monkeypatch, *config, "--output", tmp_path / "tuned.pth", "--f1", "macro", *data, *weights)
+    run_tool("calibrate", *config, "--output", tmp_path / "tuned.pth", "--f1", "macro", *data, *weights)
     shown = capsys.readouterr().out
     assert shown.count("single-label group") == shown.count("multi-label group") == 2
     assert "kfashion_val" in shown and str(tmp_path / "tuned_calibration.json") in shown
@@ -154,4 +142,4 @@ def test_the_tool(demo_store, trained, tmp_path, monkeypatch, capsys):
         ([*weights, "--target-precision", "2"], "target_precision=2.0"),
     ):
         with pytest.raises(SystemExit, match=rf"^calibrate\.py: error: .*{message}"):
-            run_tool(monkeypatch, *config, *data, *extra)
+            run_tool("calibrate", *config, *data, *extra)

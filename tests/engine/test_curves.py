@@ -4,7 +4,7 @@ import logging
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from kfashion_d2.engine import Trainer
-from tests.engine.test_trainer import clean_catalogs, make_cfg  # noqa: F401
+from tests.engine.tiny_config import make_cfg
 
 
 def test_every_group_has_its_curves_and_the_console_stays_short(demo_store, tmp_path, caplog):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data import DatasetCatalog
 
 from kfashion_d2.checkpoint import KFashionCheckpointer
 from kfashion_d2.config import get_config_file
@@ -10,14 +10,6 @@ from kfashion_d2.engine.loaders import build_test_loader, spread_indices
 from kfashion_d2.evaluation import evaluate_predictions
 
 TINY = get_config_file("quick/attribute_rcnn_tiny.yaml")
-
-
-@pytest.fixture(autouse=True)
-def clean_catalogs():
-    yield
-    for name in [n for n in DatasetCatalog.list() if n.startswith("kfashion_")]:
-        DatasetCatalog.remove(name)
-        MetadataCatalog.remove(name)
 
 
 @pytest.fixture(scope="module")

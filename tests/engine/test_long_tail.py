@@ -9,7 +9,7 @@ from torch.utils.data import ConcatDataset, Subset
 from kfashion_d2.data import AttributeRepeatFactorSampler, image_labels, label_counts
 from kfashion_d2.engine import Trainer
 from kfashion_d2.engine.loaders import build_sampler, labels_of
-from tests.engine.test_trainer import clean_catalogs, make_cfg  # noqa: F401
+from tests.engine.tiny_config import make_cfg
 
 
 def test_counts_go_into_the_head_and_the_checkpoint(demo_store, tmp_path):

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data import DatasetCatalog
 
 from kfashion_d2.config import get_config_file
 from kfashion_d2.data import convert_dataset
@@ -23,7 +23,7 @@ pytestmark = [
 @pytest.fixture
 def cfg(tmp_path):
     convert_dataset(SAMPLES, tmp_path / "store", workers=1)
-    yield setup_config(
+    return setup_config(
         get_config_file("quick/attribute_rcnn_tiny.yaml"),
         [
             *("DATASETS.KFASHION.ROOT", str(tmp_path / "store"), "OUTPUT_DIR", str(tmp_path), "SEED", 3),
@@ -33,8 +33,6 @@ def cfg(tmp_path):
             *("DATALOADER.ASPECT_RATIO_GROUPING", False),
         ],
     )
-    DatasetCatalog.remove("kfashion_train")
-    MetadataCatalog.remove("kfashion_train")
 
 
 def test_learns_the_six_garments_by_heart(cfg):

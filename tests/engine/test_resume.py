@@ -8,27 +8,18 @@ import sys
 
 import pytest
 import torch
-from detectron2.engine import hooks
-from detectron2.utils.env import seed_all_rng
 
 from kfashion_d2.engine import Trainer
 from kfashion_d2.engine.loaders import build_train_loader, start_at_iteration
-from tests.engine.test_trainer import ROOT, clean_catalogs, make_cfg  # noqa: F401
+from tests.engine.interrupted_training import train
+from tests.engine.tiny_config import ROOT, make_cfg
 
 RUN = """
 import json, sys
-from tests.engine.test_resume import train
+from tests.engine.interrupted_training import train
 store, output, opts = sys.argv[1:]
 train(store, output, json.loads(opts), die_at=6)
 """
-
-
-def train(store, output, opts, die_at=-1, die=lambda: os.kill(os.getpid(), signal.SIGKILL)):
-    seed_all_rng(1)  # the first weights, as default_setup does
-    trainer = Trainer(make_cfg(store, output, *opts))
-    trainer.register_hooks([hooks.CallbackHook(before_step=lambda trainer: trainer.iter == die_at and die())])
-    trainer.resume_or_load(resume=True)
-    trainer.train()
 
 
 def run_killed(store, output, opts):

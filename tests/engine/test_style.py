@@ -12,15 +12,14 @@ from kfashion_d2.config import get_config_file
 from kfashion_d2.data.statistics.label_statistics import style_counts
 from kfashion_d2.engine import Trainer
 from kfashion_d2.predictor import KFashionPredictor, predict_files
-from tests.engine.test_trainer import clean_catalogs, losses_of, make_cfg  # noqa: F401
-from tests.test_predictor import run_tool
+from tests.engine.tiny_config import losses_of, make_cfg
 
 STYLE_TINY = get_config_file("quick/attribute_rcnn_style_tiny.yaml")
 STYLE = ["MODEL.META_ARCHITECTURE", "AttributeRCNN", "MODEL.STYLE_HEAD.LOSS", "logit_adjusted"]
 IMAGE = np.random.default_rng(0).integers(0, 256, (150, 200, 3), dtype=np.uint8)
 
 
-def test_the_whole_way(demo_store, tmp_path, monkeypatch):
+def test_the_whole_way(demo_store, tmp_path, run_tool):
     cfg = make_cfg(demo_store, tmp_path, *STYLE)
     trainer = Trainer(cfg)
     trainer.resume_or_load(resume=False)
@@ -61,7 +60,7 @@ def test_the_whole_way(demo_store, tmp_path, monkeypatch):
     assert entry == run.predictions[0]
     assert (entry["style"], entry["sub_style"]) == (result["style"], result["sub_style"])
     args = ["--config-file", STYLE_TINY, "--input", tmp_path / "a.png", "--output", tmp_path / "tool"]
-    run_tool(monkeypatch, *args, "--style-top-k", "1", "MODEL.WEIGHTS", weights)
+    run_tool("predict", *args, "--style-top-k", "1", "MODEL.WEIGHTS", weights)
     (entry,) = json.loads((tmp_path / "tool" / "predictions.json").read_text("utf-8"))
     assert entry["style"] == result["style"][:1]
     assert "sub_style" not in entry  # that config leaves it out

@@ -1,33 +1,16 @@
-import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
-from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data import DatasetCatalog
 
-from kfashion_d2.config import get_config_file
-from kfashion_d2.engine import Trainer, setup_config
+from kfashion_d2.engine import Trainer
 from kfashion_d2.engine.loaders import build_train_loader
+from tests.engine.tiny_config import TINY, losses_of, make_cfg
 
 ROOT = Path(__file__).parents[2]
-TINY = get_config_file("quick/attribute_rcnn_tiny.yaml")
-
-
-@pytest.fixture(autouse=True)
-def clean_catalogs():
-    yield
-    for name in [n for n in DatasetCatalog.list() if n.startswith("kfashion_")]:
-        DatasetCatalog.remove(name)
-        MetadataCatalog.remove(name)
-
-
-def make_cfg(demo_store, output, *opts):
-    fast = ["SOLVER.IMS_PER_BATCH", 2, "SOLVER.MAX_ITER", 3, "SOLVER.WARMUP_ITERS", 1, "SEED", 1]
-    fast += ["DATALOADER.NUM_WORKERS", 0, "DATASETS.KFASHION.ROOT", str(demo_store), "OUTPUT_DIR", str(output)]
-    Path(output).mkdir(parents=True, exist_ok=True)
-    return setup_config(TINY, [*fast, *opts])
 
 
 def test_trains_evaluates_and_resumes(demo_store, tmp_path):
@@ -87,11 +70,6 @@ def test_an_unknown_key_is_the_users_mistake(demo_store, tmp_path):
 def test_a_missing_split_says_how_to_convert(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"kfashion_train .*convert_kfashion\.py"):
         make_cfg(tmp_path / "nowhere", tmp_path)
-
-
-def losses_of(output):
-    lines = [json.loads(line) for line in (output / "metrics.json").read_text().splitlines()]
-    return [line for line in lines if "total_loss" in line][-1]
 
 
 def test_two_cpu_processes_train_to_the_same_scale(demo_store, tmp_path):

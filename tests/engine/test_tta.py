@@ -7,7 +7,7 @@ from detectron2.engine import default_argument_parser
 from kfashion_d2.engine import Trainer
 from kfashion_d2.evaluation import Calibration
 from kfashion_d2.modeling import AttributeRCNNWithTTA
-from tests.engine.test_trainer import ROOT, TINY, clean_catalogs, make_cfg  # noqa: F401
+from tests.engine.tiny_config import ROOT, TINY, make_cfg
 
 AUG = ["TEST.AUG.ENABLED", True, "TEST.AUG.MIN_SIZES", (96, 128), "TEST.AUG.MAX_SIZE", 128]
 

@@ -13,7 +13,7 @@ from detectron2.utils import comm
 
 from kfashion_d2.data import coco_json_file, convert_dataset, register_kfashion
 from kfashion_d2.evaluation import KFashionEvaluator
-from tests.data.conversion.test_convert import with_id, write
+from tests.data.annotations import with_id, write
 
 NAME = "kfashion_coco_test"
 TASKS = ("bbox", "segm")

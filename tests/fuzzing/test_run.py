@@ -1,12 +1,6 @@
-import runpy
-import sys
-from pathlib import Path
-
 import pytest
 
 from fuzzing import run, targets
-
-ROOT = Path(__file__).parents[2]
 
 
 def test_without_atheris_the_remedy_is_named(tmp_path, monkeypatch):
@@ -23,11 +17,9 @@ def test_a_short_run(tmp_path):
     assert outcome.edges > 100  # the package's code was instrumented
 
 
-def test_replay(tmp_path, monkeypatch, capsys):
+def test_replay(tmp_path, run_tool, monkeypatch, capsys):
     (tmp_path / "input").write_bytes(b"\1\0\0")
-    argv = ["fuzz.py", "--target", "archive", "--replay", str(tmp_path / "input")]
-    monkeypatch.setattr(sys, "argv", argv)
-    runpy.run_path(str(ROOT / "tools/fuzz.py"), run_name="__main__")
+    run_tool("fuzz", "--target", "archive", "--replay", tmp_path / "input")
     assert "breaks nothing" in capsys.readouterr().out
 
     def broken(data):

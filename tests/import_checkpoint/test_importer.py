@@ -12,7 +12,7 @@ from kfashion_d2.checkpoint import KFashionCheckpointer
 from kfashion_d2.config import get_config_file, get_kfashion_cfg
 from kfashion_d2.import_checkpoint import import_checkpoint, import_state_dict, read_state_dict
 from kfashion_d2.schema import kfashion_schema
-from tests.import_checkpoint.test_parity import make_ours, make_theirs, run_both
+from tests.import_checkpoint.torchvision_models import make_ours, make_theirs, run_both
 
 TOOL = Path(__file__).parents[2] / "tools" / "import_checkpoint.py"
 FASTER, MASK = (f"torchvision_attribute_{kind}_R_50_FPN.yaml" for kind in ("rcnn", "mask_rcnn"))

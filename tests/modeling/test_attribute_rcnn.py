@@ -10,8 +10,7 @@ from detectron2.utils.events import EventStorage
 
 from kfashion_d2.config import get_config_file, get_kfashion_cfg
 from kfashion_d2.modeling import AttributeRCNN, AttributeRCNNWithTTA
-from tests.modeling.conftest import make_input, make_targets
-from tests.modeling.test_roi_heads_family import make_cfg, set_score_threshold, with_masks
+from tests.modeling.tiny_models import make_cfg, make_input, make_targets, set_score_threshold, with_masks
 
 GARMENT = ([10, 10, 60, 100], 0, {"color": 3})
 

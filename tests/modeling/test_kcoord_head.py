@@ -10,7 +10,7 @@ from detectron2.utils.events import EventStorage
 from kfashion_d2.config import get_config_file, get_kfashion_cfg
 from kfashion_d2.modeling.kcoord_head import KCoordAttributeHead
 from kfashion_d2.schema import AttributeSchema, kfashion_schema
-from tests.modeling.conftest import make_input, make_targets
+from tests.modeling.tiny_models import make_input, make_targets
 
 SCHEMA = kfashion_schema().subset(["fit", "material", "neckline"])
 

@@ -6,7 +6,7 @@ from detectron2.structures import Boxes, Instances, PolygonMasks
 from detectron2.utils.events import EventStorage
 
 from kfashion_d2.config import get_kfashion_cfg
-from tests.modeling.conftest import make_input, make_targets
+from tests.modeling.tiny_models import make_input, make_targets
 
 KNOWN = {"color": 3, "sub_color": 21, "length": 0, "neckline": 2, "material": [1, 4], "detail": [], "category": 2}
 UNKNOWN = {"color": -1, "material": [-1]}

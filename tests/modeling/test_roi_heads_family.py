@@ -3,51 +3,19 @@
 import pytest
 import torch
 from detectron2.modeling import build_model
-from detectron2.structures import Boxes, Instances, PolygonMasks
+from detectron2.structures import Boxes, Instances
 from detectron2.utils.events import EventStorage
 
-from kfashion_d2.config import get_config_file, get_kfashion_cfg
 from kfashion_d2.modeling import AttributeRCNNWithTTA
-from tests.modeling.conftest import make_input, make_targets
+from tests.modeling.tiny_models import make_cfg, make_input, make_targets, set_score_threshold, with_masks
 
 KNOWN = {"color": 3, "length": 0, "neckline": 2, "material": [1, 4], "detail": [], "category": 2}
 HEADS = ["Standard", "Cascade", "Res5"]
 
 
-def make_cfg(head, masks=False, **node):
-    cfg = get_kfashion_cfg()
-    cfg.merge_from_file(get_config_file("quick/attribute_rcnn_tiny.yaml"))
-    options = ["MODEL.ROI_HEADS.NAME", f"Attribute{head}ROIHeads", "MODEL.MASK_ON", masks]
-    options += ["MODEL.ROI_MASK_HEAD.NUM_CONV", 0, "MODEL.ROI_MASK_HEAD.NAME", "MaskRCNNConvUpsampleHead"]
-    if head == "Cascade":
-        options += ["MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG", True]
-    if head == "Res5":  # a C4 model, thin: res4 has 32 channels
-        options += ["MODEL.BACKBONE.NAME", "build_resnet_backbone", "MODEL.RESNETS.OUT_FEATURES", ["res4"]]
-        options += ["MODEL.RESNETS.STEM_OUT_CHANNELS", 8, "MODEL.RESNETS.RES2_OUT_CHANNELS", 8]
-        options += ["MODEL.RESNETS.WIDTH_PER_GROUP", 4, "MODEL.RPN.IN_FEATURES", ["res4"]]
-        options += ["MODEL.ROI_HEADS.IN_FEATURES", ["res4"], "MODEL.ANCHOR_GENERATOR.SIZES", [[24, 48, 80]]]
-    for name, value in node.items():
-        options += [f"MODEL.ROI_ATTRIBUTE_HEAD.{name}", value]
-    cfg.merge_from_list(options)
-    return cfg
-
-
 def make_model(head, masks=False, **node):
     torch.manual_seed(0)
     return build_model(make_cfg(head, masks, **node))
-
-
-def with_masks(targets):
-    boxes = targets.gt_boxes.tensor.numpy()
-    targets.gt_masks = PolygonMasks([[box[[0, 1, 2, 1, 2, 3, 0, 3]]] for box in boxes])
-    targets.gt_mask_valid = torch.ones(len(boxes), dtype=torch.bool)
-    return targets
-
-
-def set_score_threshold(model, value):
-    predictors = model.roi_heads.box_predictor
-    for predictor in predictors if isinstance(predictors, torch.nn.ModuleList) else [predictors]:
-        predictor.test_score_thresh = value
 
 
 @pytest.mark.parametrize("features", ["own", "box"])

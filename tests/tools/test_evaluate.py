@@ -1,7 +1,6 @@
 import csv
 import json
 import math
-import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -20,12 +19,7 @@ TOOL = Path(__file__).parents[2] / "tools/evaluate.py"
 TINY = get_config_file("quick/attribute_rcnn_tiny.yaml")
 
 
-def run(monkeypatch, *arguments):
-    monkeypatch.setattr(sys, "argv", [str(TOOL), *map(str, arguments)])
-    runpy.run_path(str(TOOL), run_name="__main__")
-
-
-def test_from_a_checkpoint_and_again_from_its_predictions(demo_store, tmp_path, monkeypatch, capsys):
+def test_from_a_checkpoint_and_again_from_its_predictions(demo_store, tmp_path, run_tool, capsys):
     torch.manual_seed(0)
     cfg = setup_config(TINY, ["MODEL.DEVICE", "cpu"], register=False)
     KFashionCheckpointer(Trainer.build_model(cfg), str(tmp_path)).save("model")
@@ -54,7 +48,7 @@ def test_from_a_checkpoint_and_again_from_its_predictions(demo_store, tmp_path, 
         suspects = list(csv.DictReader(file))
     assert len(suspects) <= 7 and all(row["file_name"] for row in suspects)
 
-    run(monkeypatch, "--predictions", first / "predictions.parquet", "--output", again, "--bootstrap", 20)
+    run_tool("evaluate", "--predictions", first / "predictions.parquet", "--output", again, "--bootstrap", 20)
     capsys.readouterr()
     assert (again / "metrics.json").read_text() == (first / "metrics.json").read_text()
     document = read_metrics(first)
@@ -66,14 +60,14 @@ def test_from_a_checkpoint_and_again_from_its_predictions(demo_store, tmp_path, 
     assert document["errors"]["points_lost"]["AP"] == pytest.approx(metrics["bbox/AP50"], abs=1e-6, nan_ok=True)
 
 
-def test_thresholds_and_bootstrap_of_a_file(tmp_path, monkeypatch, capsys):
+def test_thresholds_and_bootstrap_of_a_file(tmp_path, run_tool, capsys):
     write_predictions(make_predictions(30, detections_per_image=4), tmp_path / "p.parquet")
-    run(monkeypatch, "--predictions", tmp_path / "p.parquet", "--output", tmp_path / "out", "--bootstrap", 0)
+    run_tool("evaluate", "--predictions", tmp_path / "p.parquet", "--output", tmp_path / "out", "--bootstrap", 0)
     assert "accuracy" in capsys.readouterr().out
     plain = json.loads((tmp_path / "out/metrics.json").read_text())
     assert plain["bootstrap"] is None and plain["intervals"] == {} and plain["threshold"] == 0.5
     options = ["--threshold", 0.9, "--iou-threshold", 0.75, "--bootstrap", 10, "--language", "ko"]
-    run(monkeypatch, "--predictions", tmp_path / "p.parquet", "--output", tmp_path / "strict", *options)
+    run_tool("evaluate", "--predictions", tmp_path / "p.parquet", "--output", tmp_path / "strict", *options)
     assert "소재" in capsys.readouterr().out
     strict = read_metrics(tmp_path / "strict")
     assert (strict["threshold"], strict["iou_threshold"], strict["bootstrap"]["replicates"]) == (0.9, 0.75, 10)
@@ -84,12 +78,12 @@ def test_thresholds_and_bootstrap_of_a_file(tmp_path, monkeypatch, capsys):
     assert not any(math.isnan(x) for x in np.ravel(strict["intervals"]["attributes/recall"]))
 
 
-def test_mistakes_end_with_a_sentence(tmp_path, monkeypatch, capsys):
+def test_mistakes_end_with_a_sentence(tmp_path, run_tool, capsys):
     with pytest.raises(SystemExit, match=r"evaluate\.py: error: no predictions file"):
-        run(monkeypatch, "--predictions", tmp_path / "none.parquet", "--output", tmp_path / "out")
+        run_tool("evaluate", "--predictions", tmp_path / "none.parquet", "--output", tmp_path / "out")
     with pytest.raises(SystemExit):
-        run(monkeypatch, "--predictions", "p.parquet", "--output", tmp_path, "--gt-boxes")
+        run_tool("evaluate", "--predictions", "p.parquet", "--output", tmp_path, "--gt-boxes")
     assert "are for a model" in capsys.readouterr().err
     with pytest.raises(SystemExit):
-        run(monkeypatch, "--predictions", "p.parquet", "--output", tmp_path, "--bootstrap", -1)
+        run_tool("evaluate", "--predictions", "p.parquet", "--output", tmp_path, "--bootstrap", -1)
     assert "0 or more" in capsys.readouterr().err

@@ -1,33 +1,9 @@
 """Fonts made for the test, so that no test depends on what the machine has."""
 
 import pytest
-from fontTools.fontBuilder import FontBuilder
-from fontTools.pens.ttGlyphPen import TTGlyphPen
 
 from kfashion_d2.visualization.drawing import fonts
-
-
-def build_font(path, text):
-    """A TrueType file in which every character of `text` is a black square."""
-    characters = sorted(set(text))
-    names = [".notdef", *(f"u{ord(c):05X}" for c in characters)]
-    pen = TTGlyphPen(None)
-    pen.moveTo((100, 0))
-    for corner in ((100, 700), (800, 700), (800, 0)):
-        pen.lineTo(corner)
-    pen.closePath()
-    glyph = pen.glyph()
-    builder = FontBuilder(1000, isTTF=True)
-    builder.setupGlyphOrder(names)
-    builder.setupCharacterMap({ord(c): f"u{ord(c):05X}" for c in characters})
-    builder.setupGlyf(dict.fromkeys(names, glyph))
-    builder.setupHorizontalMetrics(dict.fromkeys(names, (900, 100)))
-    builder.setupHorizontalHeader(ascent=800, descent=-200)
-    builder.setupNameTable({"familyName": path.stem, "styleName": "Regular"})
-    builder.setupOS2()
-    builder.setupPost()
-    builder.save(path)
-    return path
+from tests.visualization.font_files import build_font
 
 
 def forget_fonts():

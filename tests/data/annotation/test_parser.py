@@ -1,4 +1,3 @@
-import copy
 import json
 import math
 import unicodedata
@@ -13,43 +12,10 @@ from fuzzing.choices import nested, positions
 from kfashion_d2.data import parse_annotation
 from kfashion_d2.data.annotation.geometry import resolve_geometry
 from kfashion_d2.schema import kfashion_schema
+from tests.data.annotations import LABELS, SQUARE, SQUARE_RECT, annotation, polygon, rect
 
 SCHEMA = kfashion_schema()
 SAMPLES = Path(__file__).parents[4] / "shared" / "samples"
-
-
-def polygon(*points):
-    return {f"{axis}좌표{i}": point[axis == "Y"] for i, point in enumerate(points, 1) for axis in "XY"}
-
-
-def rect(x, y, w, h):
-    return {"X좌표": x, "Y좌표": y, "가로": w, "세로": h}
-
-
-SQUARE = polygon((10.5, 20.5), (50.5, 20.5), (50.5, 80.5), (10.5, 80.5))
-SQUARE_RECT = rect(10.0, 20.0, 41, 61)
-LABELS = {"카테고리": "티셔츠", "색상": "블랙", "소재": ["저지"], "프린트": ["무지"], "소매기장": "반팔"}
-
-
-def annotation(part="상의", rects=SQUARE_RECT, polygons=SQUARE, labels=LABELS, **changes):
-    def table(value):
-        return {name: [value if name == part else {}] for name in ("아우터", "하의", "원피스", "상의")}
-
-    obj = {
-        "이미지 정보": {"이미지 식별자": 7, "이미지 높이": 100, "이미지 너비": 60, "이미지 파일명": "a.jpg"},
-        "데이터셋 정보": {
-            "파일 생성일자": "2020-01-01 00:00:00",
-            "파일 번호": 7,
-            "파일 이름": "a.jpg",
-            "데이터셋 상세설명": {
-                "렉트좌표": table(rects),
-                "폴리곤좌표": table(polygons),
-                "라벨링": {"스타일": [{"스타일": "모던", "서브스타일": "클래식"}], **table(labels)},
-            },
-        },
-    }
-    obj["이미지 정보"].update(changes)
-    return copy.deepcopy(obj)
 
 
 def parse_one(**kwargs):

@@ -10,26 +10,9 @@ from kfashion_d2.data.conversion import convert, shard
 from kfashion_d2.data.conversion.convert import summary_table
 from kfashion_d2.data.statistics.problem_counts import count_problems
 from kfashion_d2.schema import kfashion_schema
-from tests.data.annotation.test_parser import annotation, rect
+from tests.data.annotations import everything, rect, with_id, write
 
 SCHEMA = kfashion_schema()
-
-
-def write(root, path, obj, image=True, image_dir=None):
-    path = root / path
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = obj if isinstance(obj, str) else json.dumps(obj, ensure_ascii=False)
-    path.write_text(text, encoding="utf-8")
-    if image:
-        folder = root / image_dir if image_dir else path.parent
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{path.stem}.jpg").write_bytes(b"")
-
-
-def with_id(number, **kwargs):
-    obj = annotation(**kwargs, **{"이미지 식별자": number})
-    obj["데이터셋 정보"]["파일 번호"] = number
-    return obj
 
 
 @pytest.fixture
@@ -47,10 +30,6 @@ def data(tmp_path):
     write(root, f"{labels}/13.json", with_id(13, **{"이미지 높이": 0}), image_dir=images)
     write(root, "Validation/라벨링데이터/모던/20.json", with_id(20), image_dir="Validation/원천데이터_1/모던")
     return root
-
-
-def everything(folder):
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
 def test_the_books_balance(data, tmp_path):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from kfashion_d2.data import KFashionDataset, convert_dataset
 from kfashion_d2.data.conversion import convert, duplicates
 from kfashion_d2.data.conversion.duplicates import equal_rows
-from tests.data.conversion.test_convert import with_id, write
+from tests.data.annotations import with_id, write
 
 NUMBERS = st.sampled_from([0.0, 1.5, math.nan])
 LISTS = st.lists(NUMBERS, max_size=3)

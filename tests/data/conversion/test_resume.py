@@ -10,7 +10,7 @@ import pytest
 
 from kfashion_d2.data import convert_dataset
 from kfashion_d2.data.conversion import convert, shard
-from tests.data.conversion.test_convert import everything, with_id, write
+from tests.data.annotations import everything, with_id, write
 
 # Dies by SIGKILL just before the nth time that a file takes its final name.
 KILLED = """

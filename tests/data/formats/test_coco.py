@@ -1,28 +1,10 @@
 import json
-import runpy
-import sys
-from pathlib import Path
 
 import pytest
 from pycocotools.coco import COCO
 
-from kfashion_d2.data import KFashionDataset, convert_dataset, import_coco
+from kfashion_d2.data import KFashionDataset, import_coco
 from kfashion_d2.data.formats import export_coco
-from tests.data.annotation.test_parser import annotation
-from tests.data.conversion.test_convert import with_id, write
-
-ROOT = Path(__file__).parents[3]
-
-
-@pytest.fixture
-def states(tmp_path):
-    """A top with everything known, one of unknown category, trousers, and an image without a garment."""
-    write(tmp_path / "data", "5.json", with_id(5))
-    write(tmp_path / "data", "30.json", with_id(30, labels={"색상": "레드"}, polygons={}))
-    write(tmp_path / "data", "31.json", with_id(31, part="하의", labels={"카테고리": "팬츠"}))
-    write(tmp_path / "data", "200.json", annotation(rects={}, polygons={}, labels={}, **{"이미지 식별자": 200}))
-    convert_dataset(tmp_path / "data", tmp_path / "store")
-    return KFashionDataset(tmp_path / "store/train", "category_or_part")
 
 
 def test_three_states_by_hand(states, tmp_path):
@@ -131,10 +113,9 @@ def test_another_class_mode_is_refused(demo_store, tmp_path):
         export_coco(KFashionDataset(demo_store / "val"), tmp_path / "a.json")
 
 
-def test_the_tool_goes_there_and_back(demo_store, tmp_path, monkeypatch, capsys):
+def test_the_tool_goes_there_and_back(demo_store, tmp_path, run_tool, capsys):
     def tool(*args):
-        monkeypatch.setattr(sys, "argv", ["export_data.py", *map(str, args)])
-        runpy.run_path(str(ROOT / "tools/export_data.py"), run_name="__main__")
+        run_tool("export_data", *args)
         return capsys.readouterr().out
 
     tool(demo_store / "val", "--format", "coco", "--output", tmp_path / "a.json")

@@ -4,10 +4,9 @@ import os
 import pytest
 
 from kfashion_d2.data.formats import export_fiftyone
-from tests.data.formats.test_coco import states  # noqa: F401 (a fixture)
 
 
-def test_layout_by_hand(states, tmp_path):  # noqa: F811
+def test_layout_by_hand(states, tmp_path):
     export_fiftyone(states, tmp_path / "f")
     labels = json.loads((tmp_path / "f/labels.json").read_text("utf-8"))
     data = json.loads((tmp_path / "f/data.json").read_text("utf-8"))

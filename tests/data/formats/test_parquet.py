@@ -2,10 +2,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from kfashion_d2.data.formats import export_parquet
-from tests.data.formats.test_coco import states  # noqa: F401 (a fixture)
 
 
-def test_three_states_by_hand(states, tmp_path):  # noqa: F811
+def test_three_states_by_hand(states, tmp_path):
     rows = pq.read_table(export_parquet(states, tmp_path / "p") / "garments.parquet").to_pylist()
     top, unknown, trousers = rows
     assert [row["category"] for row in rows] == ["t-shirt", "unknown", "pants"]

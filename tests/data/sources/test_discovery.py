@@ -11,8 +11,7 @@ import pytest
 from kfashion_d2.data import KFashionDataset, convert_dataset
 from kfashion_d2.data.sources import discovery, reader
 from kfashion_d2.data.sources.discovery import find_sources
-from tests.data.conversion.test_convert import everything, with_id, write
-from tests.data.sources.test_zip import write_zip
+from tests.data.annotations import everything, with_id, write, write_zip
 
 
 def pack(folder, archive, drop=""):

@@ -31,15 +31,9 @@ from kfashion_d2.data.store.zip_reader import (
     zip_uri,
 )
 from kfashion_d2.schema import kfashion_schema
+from tests.data.annotations import write_zip
 
 NAMES = ["모던/1.json", "a b/2.jpg", "x.txt", "folder/", "펑크/3.json"]
-
-
-def write_zip(path, files, method=zipfile.ZIP_DEFLATED):
-    with zipfile.ZipFile(path, "w", method) as archive:
-        for name, data in files.items():
-            archive.writestr(name, data)
-    return path
 
 
 def without_utf8_flag(path):

@@ -1,8 +1,6 @@
 import csv
 import json
 import re
-import runpy
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -11,9 +9,6 @@ import pytest
 
 from kfashion_d2.data import KFashionDataset, convert_dataset, make_demo_data
 from kfashion_d2.data.splits.resplit import assign_groups, check_leaks, image_labels, resplit, take_subset
-from tests.data.splits.test_grouping import splits  # noqa: F401 (a fixture)
-
-ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +73,7 @@ def test_the_seed_decides(many, tmp_path):
     assert files["a"] == files["b"] != files["c"]
 
 
-def test_groups_stay_together(splits, tmp_path):  # noqa: F811
+def test_groups_stay_together(splits, tmp_path):
     leaks = check_leaks(splits, tmp_path / "pairs.csv")
     assert leaks == {
         ("train", "val"): {"same id": 0, "same look": 1, "same content": 1, "nearly the same": 0},
@@ -168,10 +163,9 @@ def test_a_split_is_never_written_over_itself(many):
     assert len(KFashionDataset(many.split_dir)) == len(many)
 
 
-def test_the_tool(demo_store, tmp_path, monkeypatch, capsys):
+def test_the_tool(demo_store, tmp_path, run_tool, capsys):
     def tool(*args):
-        monkeypatch.setattr(sys, "argv", ["split_data.py", *map(str, args)])
-        runpy.run_path(str(ROOT / "tools/split_data.py"), run_name="__main__")
+        run_tool("split_data", *args)
         return capsys.readouterr().out
 
     stores = [demo_store / "train", demo_store / "val"]
@@ -213,7 +207,7 @@ def test_leaks_are_between_two(many):
 
 
 @pytest.mark.filterwarnings("error")
-def test_splits_of_one_name_are_told_apart(splits, tmp_path):  # noqa: F811
+def test_splits_of_one_name_are_told_apart(splits, tmp_path):
     train, val = splits
     for name, dataset in (("a", train), ("b", val), ("c", val)):
         take_subset(dataset, tmp_path / name / "train", fraction=1.0)

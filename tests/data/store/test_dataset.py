@@ -5,8 +5,7 @@ import pytest
 
 from kfashion_d2.data import KFashionDataset, convert_dataset
 from kfashion_d2.schema import kfashion_schema
-from tests.data.annotation.test_parser import annotation
-from tests.data.conversion.test_convert import with_id, write
+from tests.data.annotations import annotation, with_id, write
 
 
 @pytest.fixture

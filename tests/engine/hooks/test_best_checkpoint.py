@@ -10,7 +10,7 @@ from kfashion_d2.checkpoint import KFashionCheckpointer
 from kfashion_d2.engine import Trainer
 from kfashion_d2.engine.hooks.best_checkpoint import BestCheckpoint, StopTraining
 from kfashion_d2.engine.launch import launch
-from tests.engine.test_trainer import clean_catalogs, make_cfg  # noqa: F401
+from tests.engine.tiny_config import make_cfg
 
 
 def make_hook(values, **options):

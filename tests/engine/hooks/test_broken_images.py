@@ -17,7 +17,7 @@ from kfashion_d2.data import AttributeDatasetMapper
 from kfashion_d2.data.dataset_mapper import BrokenImageError
 from kfashion_d2.engine import Trainer
 from kfashion_d2.schema import kfashion_schema
-from tests.engine.test_trainer import clean_catalogs, make_cfg  # noqa: F401
+from tests.engine.tiny_config import make_cfg
 
 
 def png(width, height, rows, bits=8, color=2):

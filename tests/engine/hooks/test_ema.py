@@ -8,7 +8,7 @@ from kfashion_d2.checkpoint import KFashionCheckpointer
 from kfashion_d2.engine import Trainer
 from kfashion_d2.engine.hooks.ema import ModelEMA
 from kfashion_d2.predictor import KFashionPredictor
-from tests.engine.test_trainer import clean_catalogs, make_cfg  # noqa: F401
+from tests.engine.tiny_config import make_cfg
 
 
 class Net(nn.Module):

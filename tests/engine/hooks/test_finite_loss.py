@@ -3,7 +3,7 @@ import torch
 
 from kfashion_d2.engine import Trainer
 from kfashion_d2.engine.hooks.finite_loss import NonFiniteLossError
-from tests.engine.test_trainer import clean_catalogs, make_cfg  # noqa: F401
+from tests.engine.tiny_config import make_cfg
 
 
 def fail_at(trainer, iteration, name="loss_attribute", value=float("nan")):

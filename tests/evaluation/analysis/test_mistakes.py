@@ -7,7 +7,7 @@ import pytest
 from benchmarks.predictions import make_predictions
 from kfashion_d2.evaluation.analysis.errors import analyze_errors
 from kfashion_d2.evaluation.analysis.mistakes import best_and_worst, confident_mistakes, image_scores
-from tests.evaluation.test_evaluate import by_hand
+from tests.evaluation.predictions_by_hand import by_hand
 
 ROWS = np.array([10, 11, 12, 13, 14])
 

@@ -19,7 +19,7 @@ from kfashion_d2.evaluation.attributes.label_table import confusion_matrix, labe
 from kfashion_d2.evaluation.attributes.metrics import threshold_row
 from kfashion_d2.evaluation.attributes.ranking import precision_at_recall, precision_recall
 from kfashion_d2.evaluation.calibration.confidence import calibration_bins, expected_calibration_error
-from tests.evaluation.attributes.test_metrics import SCHEMA, make_schema, one_hot, random_rows
+from tests.evaluation.attributes.attribute_rows import SCHEMA, make_schema, one_hot, random_rows
 
 
 def known_rows(scores, targets, name):

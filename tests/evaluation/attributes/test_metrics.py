@@ -9,60 +9,7 @@ from sklearn.metrics import accuracy_score, average_precision_score, f1_score
 from kfashion_d2.evaluation import evaluate_attributes
 from kfashion_d2.evaluation.attributes.metrics import attribute_table
 from kfashion_d2.evaluation.attributes.ranking import average_precision
-from kfashion_d2.schema import AttributeGroup, AttributeSchema, Label, LabelIndex
-
-
-def make_schema(**groups: tuple[str, int]) -> AttributeSchema:
-    """Groups by name: their kind and their number of labels."""
-    parts = LabelIndex([Label("top", "상의")])
-    return AttributeSchema(
-        name="test",
-        version=1,
-        groups=[
-            AttributeGroup(
-                name=name,
-                korean=f"한{name}",
-                kind=kind,
-                index_of=LabelIndex([Label(f"{name}{i}") for i in range(count)]),
-                tier="A",
-                absent="unknown",
-                part_labels={"top": tuple(range(count))},
-            )
-            for name, (kind, count) in groups.items()
-        ],
-        parts=parts,
-        categories=LabelIndex([Label("shirt")]),
-        category_parts=[0],
-        styles=LabelIndex([Label("plain")]),
-        keys={"category": "카테고리"},
-    )
-
-
-SCHEMA = make_schema(cut=("single", 4), trim=("multi", 3), fit=("single", 3), print=("multi", 5))
-
-
-def one_hot(ids, count):
-    """int8 rows; -1 gives a row that is unknown."""
-    rows = np.full((len(ids), count), -1, dtype=np.int8)
-    for row, label in zip(rows, ids, strict=True):
-        if label >= 0:
-            row[:] = 0
-            row[label] = 1
-    return rows
-
-
-def random_rows(seed, num_rows, decimals=1):
-    """Scores with many ties, and targets with unknown single rows and unknown multi entries."""
-    rng = np.random.default_rng(seed)
-    scores = rng.random((num_rows, SCHEMA.num_labels)).round(decimals).astype(np.float32)
-    targets = np.empty(scores.shape, dtype=np.int8)
-    for group in SCHEMA.groups:
-        columns = SCHEMA.slice(group.name)
-        if group.is_single:
-            targets[:, columns] = one_hot(rng.integers(-1, group.num_labels, num_rows), group.num_labels)
-        else:
-            targets[:, columns] = rng.integers(-1, 2, (num_rows, group.num_labels))
-    return scores, targets
+from tests.evaluation.attributes.attribute_rows import SCHEMA, make_schema, one_hot, random_rows
 
 
 def same(a, b):

@@ -9,27 +9,14 @@ from kfashion_d2.evaluation import (
     bootstrap_metrics,
     compare_runs,
     comparison_table,
-    confidence_intervals,
     evaluate_predictions,
     load_run,
-    metrics_document,
     write_metrics,
     write_predictions,
 )
-from kfashion_d2.evaluation.results.comparison import INTERVALS, PAIRED, Run, independent_difference, name_runs
+from kfashion_d2.evaluation.results.comparison import INTERVALS, PAIRED, independent_difference, name_runs
 from kfashion_d2.evaluation.results.metrics_file import flat_metrics
-
-ACCURACY = "attributes_gt_boxes/mean/accuracy"
-
-
-def make_run(name, predictions, replicates=0, keep=True):
-    evaluation = evaluate_predictions(predictions, coco=False)
-    intervals = None
-    if replicates:
-        samples = bootstrap_metrics(predictions, evaluation, replicates)
-        intervals = confidence_intervals(samples, flat_metrics(evaluation.metrics))
-    document = metrics_document(predictions, evaluation, intervals)
-    return Run(name, None, document, predictions if keep else None)
+from tests.evaluation.results.evaluated_run import ACCURACY, make_run
 
 
 @pytest.fixture(scope="module")

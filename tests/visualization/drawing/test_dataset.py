@@ -1,7 +1,5 @@
 import io
 import logging
-import runpy
-import sys
 import zipfile
 from pathlib import Path
 
@@ -16,7 +14,6 @@ from kfashion_d2.data.store.zip_reader import EntryLocation, zip_uri
 from kfashion_d2.schema import kfashion_schema
 from kfashion_d2.visualization import draw_dataset
 
-TOOL = Path(__file__).parents[3] / "tools" / "visualize_data.py"
 SCHEMA = kfashion_schema()
 
 
@@ -93,15 +90,8 @@ def test_nothing_to_draw_is_an_error(tmp_path):
         draw(records, tmp_path / "out")
 
 
-def run_tool(monkeypatch, *args):
-    monkeypatch.setattr(sys, "argv", ["visualize_data.py", *map(str, args)])
-    # It would take the package's logs away from the tests that read them.
-    monkeypatch.setattr("detectron2.utils.logger.setup_logger", lambda **kwargs: None)
-    runpy.run_path(str(TOOL), run_name="__main__")
-
-
-def test_the_tool_draws_a_converted_split(demo_store, tmp_path, monkeypatch, capsys):
-    run_tool(monkeypatch, demo_store / "val", "--output", tmp_path, "--num", 3, "--classes", "part")
+def test_the_tool_draws_a_converted_split(demo_store, tmp_path, run_tool, capsys):
+    run_tool("visualize_data", demo_store / "val", "--output", tmp_path, "--num", 3, "--classes", "part")
     assert f"3 pictures; all of them on {tmp_path / 'contact_sheet.jpg'}" in capsys.readouterr().out
     dataset = KFashionDataset(demo_store / "val")
     files = sorted(tmp_path.glob("0*.jpg"))
@@ -110,28 +100,30 @@ def test_the_tool_draws_a_converted_split(demo_store, tmp_path, monkeypatch, cap
         assert Path(dataset[int(file.name[:6])]["file_name"]).stem in file.name
 
 
-def test_the_tool_writes_korean(demo_store, tmp_path, monkeypatch, hangul_font):
+def test_the_tool_writes_korean(demo_store, tmp_path, run_tool, hangul_font):
     for language in ("en", "ko"):
-        run_tool(monkeypatch, demo_store / "val", "--output", tmp_path / language, "--num", 1, "--language", language)
+        run_tool(
+            "visualize_data", demo_store / "val", "--output", tmp_path / language, "--num", 1, "--language", language
+        )
     english, korean = (next((tmp_path / language).glob("0*.jpg")) for language in ("en", "ko"))
     assert english.name == korean.name and english.read_bytes() != korean.read_bytes()
 
 
-def test_the_tool_draws_a_registered_split(demo_store, tmp_path, monkeypatch, capsys):
+def test_the_tool_draws_a_registered_split(demo_store, tmp_path, run_tool, capsys):
     config = get_config_file("quick/attribute_rcnn_tiny.yaml")
     common = ["--config-file", config, "--output", tmp_path, "--num", 2]
     opts = ["DATASETS.KFASHION.ROOT", demo_store]
-    run_tool(monkeypatch, *common, "--dataset", "kfashion_train", *opts)
+    run_tool("visualize_data", *common, "--dataset", "kfashion_train", *opts)
     assert "2 pictures" in capsys.readouterr().out
     with pytest.raises(SystemExit, match=r"no dataset 'kfashion_none'; choose from .*kfashion_train"):
-        run_tool(monkeypatch, *common, "--dataset", "kfashion_none", *opts)
+        run_tool("visualize_data", *common, "--dataset", "kfashion_none", *opts)
 
 
-def test_the_tool_says_what_is_wrong_in_one_line(tmp_path, monkeypatch):
+def test_the_tool_says_what_is_wrong_in_one_line(tmp_path, run_tool):
     with pytest.raises(SystemExit, match=r"^visualize_data.py: error: .* holds no converted split; make one with"):
-        run_tool(monkeypatch, tmp_path, "--output", tmp_path / "out")
+        run_tool("visualize_data", tmp_path, "--output", tmp_path / "out")
     with pytest.raises(SystemExit) as exit_info:
-        run_tool(monkeypatch, "--output", tmp_path / "out")
+        run_tool("visualize_data", "--output", tmp_path / "out")
     assert exit_info.value.code == 2
 
 

@@ -13,8 +13,7 @@ from fontTools.ttLib import TTFont
 
 from kfashion_d2.visualization import find_hangul_font, resolve_language
 from kfashion_d2.visualization.drawing import fonts
-
-from ..conftest import build_font
+from tests.visualization.font_files import build_font
 
 DEJAVU = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
 SYSTEM_FONTS, PACKAGED_FONT = fonts._system_fonts, fonts._packaged_font

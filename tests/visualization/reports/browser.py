@@ -22,6 +22,7 @@ FLAGS = [
     "--enable-logging=stderr",
     "--v=0",
 ]
+HOSTILE = "<script>alert(1)</script>&\"'"  # what a page must escape
 ERRORS = "<script>window.errors = []; addEventListener('error', (e) => errors.push(String(e.message)), true);</script>"
 
 
@@ -62,3 +63,13 @@ return {before, once, sort, twice};
 def sort_script(table, column):
     """Clicks a column's header twice; returns the column's values before, after one click and after two."""
     return SORTED % (table, column, column, column)
+
+
+def check_sorted(found):
+    """Numbers fall after a click and rise after two; what is empty stays last."""
+    numbers = [float(x) for x in found["before"] if x != "–"]
+    empty = ["–"] * (len(found["before"]) - len(numbers))
+    assert numbers != sorted(numbers, reverse=True) and found["sort"] == "descending"
+    assert [float(x) for x in found["once"][: len(numbers)]] == sorted(numbers, reverse=True)
+    assert [float(x) for x in found["twice"][: len(numbers)]] == sorted(numbers)
+    assert found["once"][len(numbers) :] == found["twice"][len(numbers) :] == empty

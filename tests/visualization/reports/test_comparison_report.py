@@ -6,9 +6,8 @@ import pytest
 from benchmarks.predictions import make_predictions
 from kfashion_d2.evaluation import compare_runs
 from kfashion_d2.visualization import write_comparison_report
-from tests.evaluation.results.test_comparison import ACCURACY, make_run
-from tests.visualization.reports.browser import needs_browser, run_in_browser, sort_script
-from tests.visualization.reports.test_evaluation_report import HOSTILE, check_sorted
+from tests.evaluation.results.evaluated_run import ACCURACY, make_run
+from tests.visualization.reports.browser import HOSTILE, check_sorted, needs_browser, run_in_browser, sort_script
 
 
 @pytest.fixture(scope="module")

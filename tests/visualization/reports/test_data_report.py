@@ -1,8 +1,6 @@
 import io
 import json
 import re
-import runpy
-import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -15,9 +13,8 @@ from kfashion_d2.schema import kfashion_schema
 from kfashion_d2.visualization import make_thumbnails, write_data_report
 from kfashion_d2.visualization.drawing import thumbnails
 from kfashion_d2.visualization.reports.data_plots import PLOTS, draw_plot
-from tests.data.statistics.test_analysis import HOSTILE, make_store
+from tests.data.small_store import HOSTILE, make_store
 
-TOOL = Path(__file__).parents[3] / "tools" / "analyze_data.py"
 SCHEMA = kfashion_schema()
 
 
@@ -29,11 +26,6 @@ def store(tmp_path_factory):
 @pytest.fixture(scope="module")
 def summary(store):
     return analyze_splits(open_splits(store), store / "problems.jsonl")
-
-
-def analyze(monkeypatch, *args):
-    monkeypatch.setattr(sys, "argv", ["analyze_data.py", *map(str, args)])
-    runpy.run_path(str(TOOL), run_name="__main__")
 
 
 def test_untrusted_text_is_escaped(summary, tmp_path):
@@ -102,17 +94,17 @@ def test_blurring_sees_the_whole_photograph(tmp_path, monkeypatch):
     assert np.asarray(Image.open(io.BytesIO(found["a"][0]))).max() < 10
 
 
-def test_the_tool(demo_store, tmp_path, monkeypatch, capsys):
+def test_the_tool(demo_store, tmp_path, run_tool, capsys):
     pages = []
     for name in ("a", "b"):
-        analyze(monkeypatch, demo_store, "--output", tmp_path / name, "--thumbnails", 1, "--seed", 3)
+        run_tool("analyze_data", demo_store, "--output", tmp_path / name, "--thumbnails", 1, "--seed", 3)
         pages.append((tmp_path / name / "report.html").read_bytes())
     assert pages[0] == pages[1] and b"data:image/jpeg" in pages[0]
     assert json.loads((tmp_path / "a/summary.json").read_text(encoding="utf-8"))["total"]["images"] > 20
     assert "report.html" in capsys.readouterr().out
     # The conversion's summary.json has the same name.
     with pytest.raises(SystemExit, match="another folder"):
-        analyze(monkeypatch, demo_store, "--output", demo_store)
+        run_tool("analyze_data", demo_store, "--output", demo_store)
     with pytest.raises(SystemExit, match=r"convert_kfashion\.py"):
-        analyze(monkeypatch, tmp_path, "--output", tmp_path / "c")
+        run_tool("analyze_data", tmp_path, "--output", tmp_path / "c")
     assert not (tmp_path / "c").exists()

@@ -27,9 +27,7 @@ from kfashion_d2.visualization import write_evaluation_report
 from kfashion_d2.visualization.reports.evaluation_charts import curve_points, pr_panel, reliability_panel
 from kfashion_d2.visualization.reports.evaluation_pictures import EvaluationPictures, garments_from_predictions
 from kfashion_d2.visualization.reports.evaluation_tables import confusion_tables
-from tests.visualization.reports.browser import needs_browser, run_in_browser, sort_script
-
-HOSTILE = "<script>alert(1)</script>&\"'"
+from tests.visualization.reports.browser import HOSTILE, check_sorted, needs_browser, run_in_browser, sort_script
 
 
 def document_of(predictions, replicates=0, errors=True):
@@ -331,13 +329,3 @@ def test_in_a_browser(page, tmp_path):
     assert (answer["english"], answer["korean"], answer["left"], answer["broken"]) == (False, True, 1, 0)
     assert answer["wide"] <= 0  # tables scroll, the page does not
     check_sorted(answer["sorted"])
-
-
-def check_sorted(found):
-    """Numbers fall after a click and rise after two; what is empty stays last."""
-    numbers = [float(x) for x in found["before"] if x != "–"]
-    empty = ["–"] * (len(found["before"]) - len(numbers))
-    assert numbers != sorted(numbers, reverse=True) and found["sort"] == "descending"
-    assert [float(x) for x in found["once"][: len(numbers)]] == sorted(numbers, reverse=True)
-    assert [float(x) for x in found["twice"][: len(numbers)]] == sorted(numbers)
-    assert found["once"][len(numbers) :] == found["twice"][len(numbers) :] == empty
