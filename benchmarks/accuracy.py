@@ -42,14 +42,14 @@ def run(args: argparse.Namespace) -> str:
     """The tables, as text. Runs that finished before are kept; the first seed's runs come first."""
     folder = Path(args.folder)
     if not args.report_only:
-        _make_store(folder, args)
+        make_store(folder, args)
         todo = [(name, seed) for seed in args.seeds for name in args.variants or VARIANTS]
         for name, seed in tqdm(todo, unit="run", disable=None):
             ensure_run(folder, name, seed, args.iterations)
     return write_report(folder, Path(args.docs) if args.docs else None)
 
 
-def _make_store(folder: Path, args: argparse.Namespace) -> None:
+def make_store(folder: Path, args: argparse.Namespace) -> None:
     """Draw and convert the data, unless that was done."""
     made = {"num_train": args.num_train, "num_val": args.num_val, "imbalance": args.imbalance, "seed": 0}
     note = folder / "data.json"

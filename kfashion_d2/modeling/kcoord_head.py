@@ -59,7 +59,7 @@ class KCoordAttributeHead(AttributeHead):
                 losses.append(F.cross_entropy(x, hot.argmax(dim=1), reduction="sum") / max(len(x), 1))
             else:
                 losses.append(F.binary_cross_entropy_with_logits(x, hot, reduction="sum") / max(x.numel(), 1))
-        log_groups(self._to_schema(logits), targets, self.schema, losses)
+        log_groups(self.to_schema(logits), targets, self.schema, losses)
         return torch.stack(losses).mean()
 
     def scores(self, logits: Tensor, parts: Tensor) -> Tensor:
@@ -67,10 +67,10 @@ class KCoordAttributeHead(AttributeHead):
         for group, (_, outputs, _) in zip(self.schema.groups, self.positions, strict=True):
             x = logits[:, outputs]
             probabilities[:, outputs] = x.softmax(dim=1) if group.is_single else x.sigmoid()
-        return self._to_schema(probabilities) * self.applicable[parts]
+        return self.to_schema(probabilities) * self.applicable[parts]
 
-    def _to_schema(self, outputs: Tensor) -> Tensor:
-        """Turn float (R, M) into float (R, L)."""
+    def to_schema(self, outputs: Tensor) -> Tensor:
+        """Turn the outputs of the layer, float (R, M), into columns of the schema, float (R, L)."""
         rows = outputs.new_zeros((outputs.shape[0], self.schema.num_labels))  # len() would stay in a traced graph
         for columns, positions, none in self.positions:
             rows[:, columns] = outputs[:, positions][:, 1:]

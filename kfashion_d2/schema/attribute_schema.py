@@ -94,7 +94,8 @@ class AttributeSchema:
         schema = cls.from_file(data.SCHEMA) if data.SCHEMA else kfashion_schema()
         return schema.for_classes(data.CLASSES).subset(cfg.MODEL.ROI_ATTRIBUTE_HEAD.GROUPS)
 
-    def _with_groups(self, groups: Sequence[AttributeGroup]) -> AttributeSchema:
+    def with_groups(self, groups: Sequence[AttributeGroup]) -> AttributeSchema:
+        """Return this schema with other attribute groups."""
         return AttributeSchema(
             name=self.name,
             version=self.version,
@@ -113,7 +114,7 @@ class AttributeSchema:
         Raises:
             ValueError: a name is not a group of this schema.
         """
-        return self._with_groups([self.group(name) for name in names]) if names else self
+        return self.with_groups([self.group(name) for name in names]) if names else self
 
     def for_classes(self, classes: str) -> AttributeSchema:
         """
@@ -140,7 +141,7 @@ class AttributeSchema:
             absent="unknown",
             part_labels=by_part,
         )
-        return self._with_groups([*self.groups, category])
+        return self.with_groups([*self.groups, category])
 
     def thing_classes(self, classes: str) -> tuple[Label, ...]:
         """Return the detector's classes in a class mode, in the order of their ids."""

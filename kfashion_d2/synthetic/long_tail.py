@@ -17,8 +17,8 @@ _CANDIDATES = 64
 
 
 @cache
-def _weights(imbalance: float) -> dict[str, dict[str, float]]:
-    """Group -> label -> weight, 1 on average; `none` as common as the first label."""
+def label_weights(imbalance: float) -> dict[str, dict[str, float]]:
+    """Return the weight of each label of each group, 1 on average in a group; `none` counts as the first label."""
     weights = {}
     for group in kfashion_schema().groups:
         names = sorted((label.name for label in group.labels), key=lambda name: name != NONE)  # stable
@@ -29,7 +29,7 @@ def _weights(imbalance: float) -> dict[str, dict[str, float]]:
 
 def _weight(garment: Garment, imbalance: float) -> float:
     product = 1.0
-    for group, weights in _weights(imbalance).items():
+    for group, weights in label_weights(imbalance).items():
         labels = getattr(garment, group)
         for label in [labels] if isinstance(labels, str) else labels or ():
             product *= weights[label]

@@ -152,7 +152,7 @@ def test_other_data_are_refused(tmp_path):
     (tmp_path / "data.json").write_text(json.dumps({"num_train": 5, "num_val": 2, "imbalance": 100, "seed": 0}))
     args = argparse.Namespace(num_train=6, num_val=2, imbalance=100)
     with pytest.raises(ValueError, match="other data"):
-        accuracy._make_store(tmp_path, args)
+        accuracy.make_store(tmp_path, args)
 
 
 def row_of(base):

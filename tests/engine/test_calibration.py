@@ -94,7 +94,7 @@ def test_tuning_again_finds_the_same_and_training_moves_on_without(demo_store, t
         assert trainer.start_iter == 20
         head = trainer.model.roi_heads.attribute_head
         assert (head.calibration is None) == (folder == trained)
-        states.append((trainer.model.state_dict(), trainer._trainer.optimizer.state_dict()["state"]))
+        states.append((trainer.model.state_dict(), trainer.state_dict()["_trainer"]["optimizer"]["state"]))
     (weights, optimizer), (tuned_weights, tuned_optimizer) = states
     assert all(torch.equal(weights[key], tuned_weights[key]) for key in weights)
     assert all(torch.equal(optimizer[i]["exp_avg"], tuned_optimizer[i]["exp_avg"]) for i in optimizer)

@@ -27,7 +27,7 @@ def test_trains_evaluates_and_resumes(demo_store, tmp_path):
     resumed = Trainer(longer)
     resumed.resume_or_load(resume=True)
     assert resumed.start_iter == 3
-    before, after = (t._trainer.optimizer.state_dict()["state"] for t in (trainer, resumed))
+    before, after = (t.state_dict()["_trainer"]["optimizer"]["state"] for t in (trainer, resumed))
     assert before.keys() == after.keys() != set()
     assert all(torch.equal(before[i]["exp_avg"], after[i]["exp_avg"]) for i in before)
     assert all(torch.equal(a, b) for a, b in zip(trainer.model.parameters(), resumed.model.parameters(), strict=True))

@@ -175,7 +175,7 @@ def test_refuses_what_does_not_fit(register):
         evaluate(evaluator, inputs_of(7), [wide])
     with pytest.raises(ValueError, match="do not mean"):
         renamed = SCHEMA.group("fit").replace(name="print"), SCHEMA.group("print").replace(name="fit")
-        KFashionEvaluator(NAME, schema=SCHEMA._with_groups(renamed))
+        KFashionEvaluator(NAME, schema=SCHEMA.with_groups(renamed))
     with pytest.raises(ValueError, match="no attribute group 'color'"):
         KFashionEvaluator(NAME, schema=kfashion_schema())
 

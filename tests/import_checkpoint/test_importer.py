@@ -138,7 +138,7 @@ def test_kcoords_attributes_by_their_labels():
     x = torch.randn(1, 1024)
     weight = imported.tensors["roi_heads.attribute_head.predictor.weight"]
     bias = imported.tensors["roi_heads.attribute_head.predictor.bias"]
-    ours = model.roi_heads.attribute_head._to_schema(x @ weight.T + bias)[0]
+    ours = model.roi_heads.attribute_head.to_schema(x @ weight.T + bias)[0]
     schema = model.roi_heads.attribute_schema
 
     def logit(group, korean):

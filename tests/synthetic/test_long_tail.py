@@ -6,17 +6,17 @@ import pytest
 from kfashion_d2.data import make_demo_data
 from kfashion_d2.schema import kfashion_schema
 from kfashion_d2.synthetic.labels import sample_garment
-from kfashion_d2.synthetic.long_tail import _weights, sample_unevenly
+from kfashion_d2.synthetic.long_tail import label_weights, sample_unevenly
 from kfashion_d2.synthetic.outfit import sample_outfit
 
 
 def test_weights_fall_off_exponentially():
-    weights = _weights(64.0)
+    weights = label_weights(64.0)
     fit = [weights["fit"][label.name] for label in kfashion_schema().group("fit").labels]
     assert np.allclose(np.divide(fit[:-1], fit[1:]), 2)  # 64 = 2 ** (7 labels - 1)
     assert np.mean(fit) == pytest.approx(1)
     assert next(iter(weights["collar"])) == "none"  # last in the schema, first here
-    assert set(_weights(1.0)["fit"].values()) == {1.0}
+    assert set(label_weights(1.0)["fit"].values()) == {1.0}
 
 
 def test_garments_are_drawn_in_proportion():

@@ -104,6 +104,11 @@ def _open(path: str) -> _OpenFile:
     return _OpenFile(path)
 
 
+def close_archives() -> None:
+    """Close the archives that this process keeps open; the next read opens its own again."""
+    _open.cache_clear()
+
+
 def read_entry(path: str, location: EntryLocation) -> bytes:
     """
     Read an entry's content.
@@ -115,7 +120,7 @@ def read_entry(path: str, location: EntryLocation) -> bytes:
     """
     file = _open(path)
     if not file.is_as_at(location):  # it may be an older file of this name that is still open
-        _open.cache_clear()
+        close_archives()
         file = _open(path)
     if not file.is_as_at(location):
         raise ZipChangedError(

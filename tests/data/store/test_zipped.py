@@ -77,7 +77,7 @@ def test_fiftyone_gets_files_that_it_can_open(zipped, tmp_path):
 def test_an_image_is_one_read_and_an_archive_one_open_file(zipped, monkeypatch):
     dataset = KFashionDataset(zipped / "train")
     expected = [read_image_bytes(row["file_name"]) for row in dataset]
-    zip_reader._open.cache_clear()
+    zip_reader.close_archives()
     calls = []
     monkeypatch.setattr(os, "pread", lambda *args, pread=os.pread: calls.append("read") or pread(*args))
     monkeypatch.setattr(os, "open", lambda *args, open=os.open: calls.append("open") or open(*args))
@@ -127,7 +127,7 @@ def test_training_stops_at_an_archive_that_changed(zipped, tmp_path):
     dataset = KFashionDataset(zipped / "train")
     archive = Path(parse_zip_uri(dataset[0]["file_name"])[0])
     stat = archive.stat()
-    zip_reader._open.cache_clear()
+    zip_reader.close_archives()
     os.utime(archive, ns=(stat.st_atime_ns, stat.st_mtime_ns + 10**9))
     try:
         cfg = get_cfg()
