@@ -1,1 +1,1 @@
-"""Broken input on purpose: bytes become annotations, archives and folders, and every promise is checked."""
+"""This package makes broken input on purpose: annotations, archives and folders of bytes, to check every promise."""

@@ -1,4 +1,4 @@
-"""The process that atheris takes over; started by :func:`fuzzing.run.fuzz`."""
+"""This module is the process that atheris takes over; :func:`fuzzing.run.fuzz` starts it."""
 
 from __future__ import annotations
 

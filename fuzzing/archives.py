@@ -1,4 +1,4 @@
-"""Zip archives like AI Hub's and like nobody's, and patches that break them."""
+"""This module makes zip archives like AI Hub's and like nobody's, and breaks them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAX_PATCHES = 6
 
 
 def zip_bytes(files: Mapping[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
-    """An archive of these files."""
+    """Pack files into an archive, and return its bytes."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", method) as archive:
         for name, data in files.items():
@@ -27,7 +27,7 @@ def zip_bytes(files: Mapping[str, bytes], method: int = zipfile.ZIP_DEFLATED) ->
 
 
 def _zip64(name: bytes, content: bytes) -> bytes:
-    """With every number in its Zip64 field; Python writes those only for archives of gigabytes."""
+    """Make an archive with every number in its Zip64 field; Python writes those only for archives of gigabytes."""
     size = len(content)
     local = struct.pack("<4s5H3L2H", b"PK\3\4", 45, 0, 0, 0, 0, 0, size, size, len(name), 0) + name + content
     extra = struct.pack("<2H3Q", 1, 24, size, size, 0)
@@ -43,7 +43,7 @@ def _zip64(name: bytes, content: bytes) -> bytes:
 
 @cache
 def base_archives() -> tuple[bytes, ...]:
-    """Sound ones: stored, deflated, Zip64, a comment, bytes before it, a zip within, names that leave the folder."""
+    """Make sound archives: stored, deflated, Zip64, with a comment, bytes before it, a zip within, odd names."""
     label, image = b'{"x": 1}' * 40, bytes(range(256)) * 2
     files = {"모던/1.json": label, "모던/1.jpg": image, "empty/2.json": b"", "folder/": b""}
     plain = zip_bytes(files)
@@ -65,25 +65,25 @@ def base_archives() -> tuple[bytes, ...]:
 
 
 def patch_archive(data: bytes, choices: Choices) -> bytes:
-    """The archive with a few fields overwritten, and pieces cut out, put in or doubled."""
-    found = bytearray(data)
+    """Return the archive with a few fields overwritten, and pieces cut out, put in or doubled."""
+    content = bytearray(data)
     for _ in range(choices.below(MAX_PATCHES)):
-        heads = [at for signature in SIGNATURES for at in _all(found, signature)]
-        start = choices.pick(heads) if heads and choices.below(4) else choices.below(len(found) + 1)
-        at = min(start + choices.below(64), len(found))
+        heads = [at for signature in SIGNATURES for at in _all(content, signature)]
+        start = choices.pick(heads) if heads and choices.below(4) else choices.below(len(content) + 1)
+        at = min(start + choices.below(64), len(content))
         action = choices.below(6)
         if action < 3:
             width = choices.pick((1, 2, 4, 8))
             value = choices.pick(NUMBERS) if action else int.from_bytes(choices.take(width), "little")
             piece = (value % (1 << 8 * width)).to_bytes(width, "little")
-            found[at : at + width] = piece
+            content[at : at + width] = piece
         elif action == 3:
-            del found[at : at + 1 + choices.below(300)]
+            del content[at : at + 1 + choices.below(300)]
         elif action == 4:
-            found[at:at] = choices.take(1 + choices.below(32))
+            content[at:at] = choices.take(1 + choices.below(32))
         else:
-            found[at:at] = found[start : start + 1 + choices.below(300)]
-    return bytes(found)
+            content[at:at] = content[start : start + 1 + choices.below(300)]
+    return bytes(content)
 
 
 def _all(data: bytearray, piece: bytes) -> list[int]:

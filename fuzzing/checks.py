@@ -1,4 +1,4 @@
-"""What must hold for any input at all; an AssertionError, or any other exception, is a fault of ours."""
+"""This module checks what must hold for any input at all; any exception that it raises is a fault of ours."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ from .choices import PARTS, TABLES
 __all__ = [
     "check_annotation",
     "check_archive",
-    "check_batch",
     "check_conversion",
+    "check_fast_parser",
     "check_split",
     "garments_in",
     "row_of",
@@ -42,7 +42,7 @@ MAX_SIZE = 1 << 20  # bytes of an entry that is read here
 
 
 def garments_in(obj: Any) -> int:
-    """The definition, written out: a part and index with any of rect, polygon or labels non-empty."""
+    """Count the garments by their definition: a part and index with any of rect, polygon or labels non-empty."""
     details = find_value(find_value(obj, "데이터셋 정보"), "데이터셋 상세설명")
     seen = set()
     for key in TABLES:
@@ -54,7 +54,7 @@ def garments_in(obj: Any) -> int:
 
 
 def check_annotation(obj: Any, schema: AttributeSchema) -> dict[str, Any] | None:
-    """Every garment is in the record or dropped, and the record keeps the data contract. Returns the record."""
+    """Check that every garment is in the record or dropped, and the record keeps the contract; return the record."""
     record, problems = parse_annotation(obj, schema)
     dropped = [problem for problem in problems if problem.action == "dropped"]
     annos = record["annotations"] if record else []
@@ -76,8 +76,8 @@ def _check_garment(anno: dict[str, Any], image: dict[str, Any], schema: Attribut
     schema.encode(anno["attributes"], anno["part"])  # refuses what the contract does not allow
 
 
-def check_batch(objs: Sequence[Any], parser: FastParser, schema: AttributeSchema) -> list[int]:
-    """The rows that the fast way takes equal the slow way's, which has nothing to say of them. Returns those rows."""
+def check_fast_parser(objs: Sequence[Any], parser: FastParser, schema: AttributeSchema) -> list[int]:
+    """Check that what the fast parser takes equals what the reference gives, which notes nothing; return those rows."""
     rows, table = parser.parse(objs)
     expected = []
     for row in rows.tolist():
@@ -91,7 +91,7 @@ def check_batch(objs: Sequence[Any], parser: FastParser, schema: AttributeSchema
 
 
 def row_of(record: dict[str, Any], rects: list[tuple[float, float]], schema: AttributeSchema) -> dict[str, Any]:
-    """The store's row of what :func:`read_annotation` gives, by way of dicts."""
+    """Make the store's row of what :func:`read_annotation` gives, by way of dicts."""
     (row,) = records_to_table([record], schema).to_pylist()
     columns = np.array(rects, dtype=np.float32).reshape(-1, len(RECT_FIELDS)).T.tolist()
     return {**row, **dict(zip(RECT_FIELDS, columns, strict=True))}
@@ -99,8 +99,8 @@ def row_of(record: dict[str, Any], rects: list[tuple[float, float]], schema: Att
 
 def check_archive(data: bytes, path: Path) -> int:
     """
-    An index or a named error; every entry its declared bytes or a named error; and no other bytes than Python's own
-    zipfile finds at that location. Returns the number of entries read.
+    Check that an archive has an index or a named error, every entry its declared bytes or a named error, and no other
+    bytes than Python's own zipfile finds at that location. Return the number of entries read.
     """
     path.write_bytes(data)
     try:
@@ -129,24 +129,24 @@ def check_archive(data: bytes, path: Path) -> int:
 
 
 def _contents_by_zipfile(data: bytes) -> dict[tuple[int, int], bytes]:
-    """(location, CRC-32) -> content, of what it reads."""
-    found = {}
+    """Map (location, CRC-32) to the content of every entry that zipfile reads."""
+    contents = {}
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             for info in archive.infolist():
                 if info.file_size <= MAX_SIZE and info.compress_size <= MAX_SIZE:
                     try:
-                        found[info.header_offset, info.CRC] = archive.read(info)
+                        contents[info.header_offset, info.CRC] = archive.read(info)
                     except Exception:  # whatever it says of a broken entry
                         continue
     except Exception:
-        return found
-    return found
+        return contents
+    return contents
 
 
 def check_conversion(summary: dict[str, Any], output: Path, schema: AttributeSchema, sound_id: int) -> None:
     """
-    The files tell the same as the summary, every dict keeps the contract, and the sound annotation came through.
+    Check that the files agree with the summary, every dict keeps the contract, and the sound annotation came through.
 
     Args:
         summary: of :func:`convert_dataset`.
@@ -189,7 +189,7 @@ def check_conversion(summary: dict[str, Any], output: Path, schema: AttributeSch
 
 def check_split(dataset: KFashionDataset, counts: dict[str, int]) -> None:
     """
-    What any split holds, one that was made elsewhere too.
+    Check what any split must hold, one that was made elsewhere too.
 
     Args:
         counts: its `images` and `garments`.

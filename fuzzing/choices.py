@@ -1,4 +1,4 @@
-"""Bytes of a fuzzer as decisions, and decisions as broken annotations."""
+"""This module turns the bytes of a fuzzer into decisions, and decisions into broken annotations."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAX_STEPS = 6
 
 
 def nested(depth: int) -> list:
-    """Lists within lists."""
+    """Make lists within lists."""
     value: list = []
     for _ in range(depth):
         value = [value]
@@ -40,27 +40,27 @@ VALUES: tuple[Any, ...] = (
 
 
 class Choices:
-    """Decisions from bytes; when they are used up, each decision is the first."""
+    """This object makes decisions from bytes; when they are used up, each decision is the first."""
 
     def __init__(self, data: bytes):
         self._data, self._at = data, 0
 
     def __bool__(self) -> bool:
-        """Whether any byte is left."""
+        """Say whether any byte is left."""
         return self._at < len(self._data)
 
     def take(self, count: int) -> bytes:
-        """The next `count` bytes, or what is left of them."""
-        found = self._data[self._at : self._at + count]
+        """Return the next `count` bytes, or what is left of them."""
+        taken = self._data[self._at : self._at + count]
         self._at += count
-        return found
+        return taken
 
     def rest(self) -> bytes:
-        """All that are left."""
+        """Return all bytes that are left."""
         return self.take(len(self._data))
 
     def below(self, count: int) -> int:
-        """A number from 0 to `count` - 1."""
+        """Choose a number from 0 to `count` - 1."""
         return int.from_bytes(self.take(1 if count <= 256 else 4), "little") % count
 
     def pick(self, options: Sequence[T]) -> T:
@@ -69,7 +69,7 @@ class Choices:
 
 @cache
 def base_annotations() -> tuple[dict[str, Any], ...]:
-    """Annotations of the demo set, some with its faults; not to be changed."""
+    """Draw annotations of the demo set, some with its faults; they are not to be changed."""
     schema = kfashion_schema()
     return tuple(
         draw_example(3, 0, i, image_size=(160, 120), dirt=i > 3, with_image=False, schema=schema).annotation
@@ -78,7 +78,7 @@ def base_annotations() -> tuple[dict[str, Any], ...]:
 
 
 def positions(value: Any, path: tuple = ()) -> Iterator[tuple]:
-    """Every path in a JSON value, the value's own first."""
+    """Yield every path in a JSON value, the value's own first."""
     waiting = [(value, path)]
     while waiting:
         value, path = waiting.pop()
@@ -106,18 +106,18 @@ def _respelt(key: str, choices: Choices) -> str:
 
 
 def mutate_annotation(choices: Choices) -> Any:
-    """One of :func:`base_annotations`, mutated."""
+    """Mutate one of :func:`base_annotations`."""
     return mutate(choices.pick(base_annotations()), choices)
 
 
 def mutate(base: Any, choices: Choices) -> Any:
-    """A copy of a JSON value with a few positions set, removed, doubled, respelt or taken from elsewhere."""
+    """Return a copy of a JSON value with a few positions set, removed, doubled, respelt or taken from elsewhere."""
     obj = copy.deepcopy(base)
     for _ in range(choices.below(MAX_STEPS)):
-        found = [path for path in positions(obj) if path and len(path) < 20]
-        if not found:
+        paths = [path for path in positions(obj) if path and len(path) < 20]
+        if not paths:
             break
-        path = choices.pick(found)
+        path = choices.pick(paths)
         parent, key = _at(obj, path[:-1]), path[-1]
         action = choices.below(5)
         if action == 0:
@@ -125,7 +125,7 @@ def mutate(base: Any, choices: Choices) -> Any:
         elif action == 1:
             del parent[key]
         elif action == 2:
-            parent[key] = _copied(_at(obj, choices.pick(found)))
+            parent[key] = _copied(_at(obj, choices.pick(paths)))
         elif action == 3:
             parent[key] = choices.take(choices.below(12)).decode("latin-1")
         elif isinstance(parent, list):

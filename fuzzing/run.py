@@ -1,5 +1,6 @@
 """
-Long runs with atheris, coverage-guided: https://github.com/google/atheris. Each target has a process of its own.
+This module starts long runs with atheris, coverage-guided (https://github.com/google/atheris): each target has a
+process of its own.
 
 An input that breaks a promise is kept, as `<target>-<hash>` with its traceback beside it; a target goes on after it.
 """
@@ -28,6 +29,8 @@ _MEMORY, _HANG = 4096, 60  # MiB; seconds that one input may take
 
 class Outcome(NamedTuple):
     """
+    An outcome says what the run of one target came to.
+
     Attributes:
         inputs: tried.
         edges: of the package's code that the inputs took, as atheris counts them.
@@ -43,6 +46,8 @@ class Outcome(NamedTuple):
 
 def fuzz(targets: Iterable[str], seconds: float, folder: str | Path, seed: int = 1) -> list[Outcome]:
     """
+    Fuzz targets one after the other.
+
     Args:
         targets: names in TARGETS.
         seconds: in all; each target has an equal part.
@@ -64,8 +69,8 @@ def fuzz(targets: Iterable[str], seconds: float, folder: str | Path, seed: int =
 
 def _run(name: str, seconds: int, folder: Path, seed: int) -> Outcome:
     corpus, faults = folder / "corpus" / name, folder / "faults"
-    for position in (corpus, faults):
-        position.mkdir(parents=True, exist_ok=True)
+    for directory in (corpus, faults):
+        directory.mkdir(parents=True, exist_ok=True)
     for number, data in enumerate(seeds(name)):
         (corpus / f"seed-{number:02d}").write_bytes(data)
     before = set(faults.iterdir())
@@ -85,15 +90,15 @@ def _run(name: str, seconds: int, folder: Path, seed: int) -> Outcome:
     with tempfile.TemporaryDirectory(dir=_SHARED if os.access(_SHARED, os.W_OK) else None) as scratch:
         environment = {**os.environ, "TQDM_DISABLE": "1", "TMPDIR": scratch}
         done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, errors="replace")
-    found = sorted(path for path in set(faults.iterdir()) - before if path.suffix != ".txt")
+    new_faults = sorted(path for path in set(faults.iterdir()) - before if path.suffix != ".txt")
     counts = [int(a or b) for a, b in _INPUTS.findall(done.stderr)]
-    if not counts or (done.returncode and not found):
+    if not counts or (done.returncode and not new_faults):
         raise RuntimeError(f"fuzzing {name} ended with status {done.returncode}:\n{done.stderr[-2000:]}")
-    for path in found:
+    for path in new_faults:
         if not path.with_suffix(".txt").exists():  # it hung, or took too much memory: libFuzzer has ended the process
             path.with_suffix(".txt").write_text(done.stderr[-4000:], "utf-8")
     edges = max(map(int, _EDGES.findall(done.stderr)), default=0)
-    return Outcome(name, seconds, max(counts), edges, found)
+    return Outcome(name, seconds, max(counts), edges, new_faults)
 
 
 def replay(target: str, file: str | Path) -> None:

@@ -1,4 +1,4 @@
-"""The fuzzer's targets: functions of bytes that raise where a promise is broken."""
+"""This module holds the fuzzer's targets: functions of bytes that raise where a promise is broken."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from kfashion_d2.data.store.dataset import KFashionDataset
 from kfashion_d2.schema import kfashion_schema
 
 from .archives import base_archives, patch_archive, zip_bytes
-from .checks import check_annotation, check_archive, check_batch, check_conversion, check_split, garments_in
+from .checks import check_annotation, check_archive, check_conversion, check_fast_parser, check_split, garments_in
 from .choices import Choices, base_annotations, mutate, mutate_annotation
 
 __all__ = ["TARGETS", "seeds"]
@@ -48,7 +48,7 @@ def clean_up() -> None:
 
 
 def _annotation(choices: Choices) -> Any:
-    """A mutated annotation, or any JSON that the bytes happen to be."""
+    """Make a mutated annotation, or read any JSON that the bytes happen to be."""
     if choices.below(4):
         return mutate_annotation(choices)
     try:
@@ -65,12 +65,12 @@ def _as_json(obj: Any, ascii_only: bool = True) -> bytes:
 
 
 def annotation(data: bytes) -> None:
-    """:func:`parse_annotation` on any JSON value."""
+    """Try :func:`parse_annotation` on any JSON value."""
     check_annotation(_annotation(Choices(data)), kfashion_schema())
 
 
-def batch(data: bytes) -> None:
-    """The fast way against the slow way, on what orjson reads."""
+def fast_parser(data: bytes) -> None:
+    """Try the fast parser against the reference, on what orjson reads."""
     choices = Choices(data)
     objs = []
     for _ in range(1 + choices.below(3)):
@@ -78,18 +78,18 @@ def batch(data: bytes) -> None:
             objs.append(orjson.loads(_as_json(_annotation(choices))))
         except orjson.JSONDecodeError:
             objs.append(None)
-    check_batch([base_annotations()[0], *objs], _parser(), kfashion_schema())
+    check_fast_parser([base_annotations()[0], *objs], _parser(), kfashion_schema())
 
 
 def archive(data: bytes) -> None:
-    """The index and the reader on any bytes, or on a patched archive."""
+    """Try the index and the reader on any bytes, or on a patched archive."""
     choices = Choices(data)
     content = patch_archive(choices.pick(base_archives()), choices) if choices.below(3) else choices.rest()
     check_archive(content, _folder() / "fuzz.zip")
 
 
 def conversion(data: bytes) -> None:
-    """A folder of files and archives, converted and read back."""
+    """Convert a folder of files and archives, and read the store back."""
     choices = Choices(data)
     root, output = _folder() / "data", _folder() / "out"
     for folder in (root, output):
@@ -122,7 +122,7 @@ def _garments(content: bytes) -> int:
 
 
 def _write_folder(root: Path, choices: Choices) -> dict[str, int]:
-    """Returns the annotations and garments in it; nothing where an archive was patched and nobody knows."""
+    """Write a folder, and count its annotations and garments; {} where an archive was patched and nobody knows."""
     sound = json.dumps(base_annotations()[0], ensure_ascii=False)
     sound = sound.replace(str(base_annotations()[0]["이미지 정보"]["이미지 식별자"]), str(SOUND_ID))
     files = {f"Training/{SOUND_ID}.json": sound.encode(), f"Training/{SOUND_ID}.jpg": b"x"}
@@ -157,13 +157,13 @@ def _base_coco() -> dict[str, Any]:
     root.mkdir()
     for obj in base_annotations()[:3]:
         (root / f"{obj['이미지 정보']['이미지 식별자']}.json").write_bytes(_as_json(obj))
-    convert_dataset(root, root / "store", labels_only=True)
-    dataset = KFashionDataset(root / "store/train", "category_or_part")
+    convert_dataset(root, _folder() / "coco_store", labels_only=True)
+    dataset = KFashionDataset(_folder() / "coco_store/train", "category_or_part")
     return orjson.loads(export_coco(dataset, root / "coco.json").read_bytes())
 
 
 def coco(data: bytes) -> None:
-    """A mutated COCO file is imported, or refused with a message that names it."""
+    """Import a mutated COCO file, which may be refused with a message that names it."""
     path, output = _folder() / "coco.json", _folder() / "imported"
     path.write_bytes(_as_json(mutate(_base_coco(), Choices(data))))
     shutil.rmtree(output, ignore_errors=True)
@@ -178,7 +178,7 @@ def coco(data: bytes) -> None:
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "annotation": annotation,
-    "batch": batch,
+    "fast_parser": fast_parser,
     "archive": archive,
     "conversion": conversion,
     "coco": coco,
@@ -186,9 +186,9 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
 
 
 def seeds(name: str) -> list[bytes]:
-    """Inputs to start a target from."""
+    """Make inputs to start a target from."""
     texts = [json.dumps(obj, ensure_ascii=False).encode() for obj in base_annotations()[:4]]
-    found = [bytes([1 + i, *range(i, i + 40)]) for i in range(8)]
+    inputs = [bytes([1 + i, *range(i, i + 40)]) for i in range(8)]
     if name == "archive":
-        return [*found, *(b"\0" + content for content in base_archives())]
-    return [*found, *(b"\0" + text for text in texts)]
+        return [*inputs, *(b"\0" + content for content in base_archives())]
+    return [*inputs, *(b"\0" + text for text in texts)]

@@ -40,7 +40,7 @@ def test_an_annotation_is_accounted_for(data):
 @given(st.binary(max_size=120))
 @settings(QUICK, max_examples=200)
 def test_both_parsers_agree(data):
-    targets.batch(data)
+    targets.fast_parser(data)
 
 
 @given(st.binary(max_size=200))
@@ -123,13 +123,13 @@ class TestFaultsAreFound:
 
         monkeypatch.setattr(checks, "read_annotation", found)
         with pytest.raises(AssertionError):
-            targets.batch(b"")
+            targets.fast_parser(b"")
 
     def test_another_box(self, monkeypatch):
         resolve = fast_parser.resolve_rows
         monkeypatch.setattr(fast_parser, "resolve_rows", lambda rows: (resolve(rows)[0] + 1, resolve(rows)[1]))
         with pytest.raises(AssertionError):
-            targets.batch(b"")
+            targets.fast_parser(b"")
 
     def test_an_exception_that_is_none_of_ours(self, monkeypatch):
         monkeypatch.setattr(zip_index, "_decode_all", lambda raw, flags: [raw[0].as_py().decode("ascii")])

@@ -55,9 +55,9 @@ def read_points(entry: dict[str, Any]) -> tuple[list[tuple[float, float]], bool]
     axes: dict[str, dict[int, float | None]] = {"X": {}, "Y": {}}
     complete = True
     for key, value in entry.items():
-        found = _POINT_KEY.fullmatch(key) or _POINT_KEY.fullmatch(normalize_text(key).upper())
-        if found:
-            axes[found[1]][int(found[2])] = as_number(value)
+        match = _POINT_KEY.fullmatch(key) or _POINT_KEY.fullmatch(normalize_text(key).upper())
+        if match:
+            axes[match[1]][int(match[2])] = as_number(value)
         else:
             complete = False
     xs, ys = axes["X"], axes["Y"]

@@ -100,8 +100,8 @@ def parse_labels(
 @lru_cache
 def _key_order(korean: str, keys: frozenset[str]) -> tuple[str, ...]:
     """Sort a group's own key before its aliases."""
-    own = normalize_text(korean)
-    return tuple(sorted(keys, key=lambda key: (key != own, key)))
+    own_key = normalize_text(korean)
+    return tuple(sorted(keys, key=lambda key: (key != own_key, key)))
 
 
 def _known_ids(group: AttributeGroup, part: str, key: str, value: Any, notes: list[Note]) -> list[int]:

@@ -29,13 +29,13 @@ def find_no_break_spaces(data: bytes, obj: Any) -> Problem | None:
     # Looking for one byte costs a twentieth of looking for two; Hangul has neither in it.
     if not (b"\xc2" in data and b"\xc2\xa0" in data) and not (b"\\" in data and _ESCAPED.search(data)):
         return None
-    found = list(_places(obj))
-    if not found:  # an escaped backslash before "u00a0"
+    texts = list(_texts_with_no_break_space(obj))
+    if not texts:  # an escaped backslash before "u00a0"
         return None
-    return Problem("", ", ".join(dict.fromkeys(key for key, _ in found)), "no-break space", "noted", found[0][1])
+    return Problem("", ", ".join(dict.fromkeys(key for key, _ in texts)), "no-break space", "noted", texts[0][1])
 
 
-def _places(obj: Any) -> Iterator[tuple[str, str]]:
+def _texts_with_no_break_space(obj: Any) -> Iterator[tuple[str, str]]:
     """Yield (key, text) of every text that has one, in the file's order; of a key itself, the key twice."""
     waiting: list[tuple[str, Any]] = [("", obj)]
     while waiting:

@@ -184,12 +184,12 @@ def _styles(labels: Any, schema: AttributeSchema, problems: list[Problem]) -> tu
     ids = []
     for key in (schema.keys["style"], schema.keys["sub_style"]):
         value = find_value(entry, key) if isinstance(entry, dict) else (entry if key == schema.keys["style"] else None)
-        found = schema.styles.find(value) if isinstance(value, str) else None
-        if found is None and is_given(value):
+        style = schema.styles.find(value) if isinstance(value, str) else None
+        if style is None and is_given(value):
             problems.append(
                 Problem("", key, "unknown value" if isinstance(value, str) else "wrong type", "repaired", value)
             )
-        ids.append(UNKNOWN if found is None else found)
+        ids.append(UNKNOWN if style is None else style)
     return ids[0], ids[1]
 
 

@@ -88,7 +88,7 @@ def convert_dataset(
     logger.info("Found in %s:\n%s", root, index.describe())
     if strict:
         for note in index.notes():
-            if note.of == "archives":  # what it holds is missing, and nobody can say how much that is
+            if note.unit == "archives":  # what it holds is missing, and nobody can say how much that is
                 raise RefusedError(f"{note.path}: {note.reason}")
     output.mkdir(parents=True, exist_ok=True)
     converters = {
@@ -138,8 +138,8 @@ def _convert_all(
                 (converter.folder / folder).mkdir(parents=True, exist_ok=True)
             results[name] = []
             # Closed at once on an error: no worker writes any more when the folder is removed.
-            with closing(map_in_order(converter, _jobs(index, name), workers)) as found:
-                for result in found:
+            with closing(map_in_order(converter, _jobs(index, name), workers)) as shard_results:
+                for result in shard_results:
                     if strict and result.first_refused:
                         raise RefusedError(result.first_refused)
                     results[name].append(result)
@@ -211,15 +211,15 @@ def _summary(
     for split in results.values():
         for result in split:
             problems.update(result.problems)
-    problems.update((note.reason, "noted", note.of) for note in chain(shared, index.notes()))
+    problems.update((note.reason, "noted", note.unit) for note in chain(shared, index.notes()))
     summary = {
         "schema": _schema_facts(schema),
         "splits": {
             name: {"images_found": index.num_images.get(name, 0), **_total(split)} for name, split in results.items()
         },
         "problems": [
-            {"reason": reason, "action": action, "of": of, "count": count}
-            for (reason, action, of), count in sorted(problems.items(), key=lambda item: (-item[1], item[0]))
+            {"reason": reason, "action": action, "of": unit, "count": count}
+            for (reason, action, unit), count in sorted(problems.items(), key=lambda item: (-item[1], item[0]))
         ],
     }
     _check_sums(summary, len(index))

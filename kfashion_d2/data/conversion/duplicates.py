@@ -37,7 +37,7 @@ class _Rows:
     Attributes:
         ids: int64 (N,)
         shards: int64 (N,), ascending: each row's shard.
-        local: int64 (N,): its place there.
+        local: int64 (N,): its position there.
         table: shard -> its columns, mapped.
     """
 
@@ -68,8 +68,8 @@ class _Rows:
         """Read any rows; in memory is what they hold, not the shards they come from."""
         order = np.argsort(self.shards[rows], kind="stable")
         parts = [
-            self.table(shard).select(columns).take(pa.array(self.local[rows[order[some]]]))
-            for shard, some in group_slices(self.shards[rows[order]])
+            self.table(shard).select(columns).take(pa.array(self.local[rows[order[in_shard]]]))
+            for shard, in_shard in group_slices(self.shards[rows[order]])
         ]
         return pa.concat_tables(parts).combine_chunks().take(pa.array(np.argsort(order)))
 
@@ -89,33 +89,33 @@ def drop_duplicates(split: str, converter: ShardConverter, results: list[ShardRe
     """
     rows = _Rows(converter, results)
     losers, keepers = _losers(rows)
-    is_same = _say_the_same(rows, losers, rows, keepers)  # of all, before any shard is written anew
-    for shard, some in group_slices(rows.shards[losers]):
-        mine = losers[some]
-        table = rows.take(mine, ["label_file", "part"])
+    is_same = _have_equal_content(rows, losers, rows, keepers)  # of all, before any shard is written anew
+    for shard, in_shard in group_slices(rows.shards[losers]):
+        dropped = losers[in_shard]
+        table = rows.take(dropped, ["label_file", "part"])
         lines = []
         for label, parts, image_id, same in zip(
             table["label_file"].to_pylist(),
             table["part"].to_pylist(),
-            rows.ids[mine].tolist(),
-            is_same[some].tolist(),
+            rows.ids[dropped].tolist(),
+            is_same[in_shard].tolist(),
             strict=True,
         ):
             reason = "duplicate id" if same else "duplicate id, other content"
             if strict:
                 raise RefusedError(f"{label}: {reason} (이미지 식별자), value {image_id}")
-            found = [Problem("", "이미지 식별자", reason, "dropped", image_id)]
+            problems = [Problem("", "이미지 식별자", reason, "dropped", image_id)]
             for part in parts:
                 name = converter.schema.parts.labels[part].name
-                found.append(Problem(name, "", "annotation dropped", "dropped"))
-            for problem in found:
+                problems.append(Problem(name, "", "annotation dropped", "dropped"))
+            for problem in problems:
                 results[shard].count_problem(problem)
                 lines.append(problem_line(split, label, problem))
             results[shard].counts.update(
                 images_out=-1, annotations_dropped=1, garments_out=-len(parts), garments_dropped=len(parts)
             )
         keep = np.ones(len(rows.table(shard)), dtype=bool)
-        keep[rows.local[mine]] = False
+        keep[rows.local[dropped]] = False
         arrow_file, problem_file, mark = converter.paths(shard)
         mark.unlink(missing_ok=True)  # killed from here on, this shard is made again
         write_file(problem_file, problem_file.read_bytes() + "".join(lines).encode())
@@ -147,35 +147,35 @@ class SharedIds:
         Args:
             converters, results: of the splits, each without two of one id.
         """
-        self._found: list[tuple[str, str, _Rows, np.ndarray, np.ndarray]] = []
+        self._shared: list[tuple[str, str, _Rows, np.ndarray, np.ndarray]] = []
         earlier: list[tuple[str, _Rows]] = []
         for name, converter in converters.items():
             rows = _Rows(converter, results[name])
             for other, others in earlier:
-                mine = np.flatnonzero(np.isin(rows.ids, others.ids))
-                twins = others.order[np.searchsorted(others.ids, rows.ids[mine], sorter=others.order)]
-                self._found.append((name, other, rows, mine, _say_the_same(rows, mine, others, twins)))
+                shared = np.flatnonzero(np.isin(rows.ids, others.ids))
+                twins = others.order[np.searchsorted(others.ids, rows.ids[shared], sorter=others.order)]
+                self._shared.append((name, other, rows, shared, _have_equal_content(rows, shared, others, twins)))
             earlier.append((name, rows))
 
     def __iter__(self) -> Iterator[Note]:
-        for name, other, rows, mine, is_same in self._found:
-            for start in range(0, len(mine), BLOCK):
-                some = mine[start : start + BLOCK]
-                labels = rows.take(some, ["label_file"])["label_file"].to_pylist()
+        for name, other, rows, shared, is_same in self._shared:
+            for start in range(0, len(shared), BLOCK):
+                block = shared[start : start + BLOCK]
+                labels = rows.take(block, ["label_file"])["label_file"].to_pylist()
                 same = is_same[start : start + BLOCK].tolist()
-                for label, image_id, is_equal in zip(labels, rows.ids[some].tolist(), same, strict=True):
+                for label, image_id, is_equal in zip(labels, rows.ids[block].tolist(), same, strict=True):
                     reason = f"id also in split {other}" + ("" if is_equal else ", other content")
                     yield Note(name, label, reason, "annotations", image_id)
 
 
-def _say_the_same(rows: _Rows, mine: np.ndarray, others: _Rows, theirs: np.ndarray) -> np.ndarray:
-    """Say whether rows mine[i] and theirs[i] are equal but for the files that they come from; bool (n,)."""
-    equal = np.ones(len(mine), dtype=bool)
-    for start in range(0, len(mine), BLOCK):
-        some = slice(start, start + BLOCK)
-        pair = [of.take(which[some], rows.content_columns) for of, which in ((rows, mine), (others, theirs))]
-        for name in rows.content_columns:
-            equal[some] &= equal_rows(*(table[name].combine_chunks() for table in pair))
+def _have_equal_content(a: _Rows, a_rows: np.ndarray, b: _Rows, b_rows: np.ndarray) -> np.ndarray:
+    """Say whether rows a_rows[i] and b_rows[i] are equal but for the files that they come from; bool (n,)."""
+    equal = np.ones(len(a_rows), dtype=bool)
+    for start in range(0, len(a_rows), BLOCK):
+        block = slice(start, start + BLOCK)
+        pair = [split.take(rows[block], a.content_columns) for split, rows in ((a, a_rows), (b, b_rows))]
+        for name in a.content_columns:
+            equal[block] &= equal_rows(*(table[name].combine_chunks() for table in pair))
     return equal
 
 

@@ -62,11 +62,11 @@ class _IdLists(dict[tuple[str, ...], bytes]):
     def __missing__(self, texts: tuple[Any, ...]) -> bytes:
         if not texts:
             raise KeyError(texts)
-        found = bytes(sorted({self._ids[text] for text in texts}))
+        ids = bytes(sorted({self._ids[text] for text in texts}))
         if len(self) >= MOST_LISTS:
             self.clear()
-        self[texts] = found
-        return found
+        self[texts] = ids
+        return ids
 
 
 class FastParser:
@@ -97,7 +97,7 @@ class FastParser:
         -> id).
         """
         schema, part = self._schema, self._schema.parts.labels[part_id].name
-        categories = [i for i, own in enumerate(schema.category_parts) if own == part_id]
+        categories = [i for i, category_part in enumerate(schema.category_parts) if category_part == part_id]
         table: dict[str, tuple[bool, int, Any]] = {
             self._category_key: (True, 1, _Ids(schema.categories.find, categories))
         }
@@ -141,10 +141,10 @@ class FastParser:
             rows: int64 (M,), ascending: which of them it took.
             table: M rows with the columns of :func:`parsed_schema`.
         """
-        found = [(i, row) for i, obj in enumerate(objs) if (row := self.read(obj)) is not None]
-        geometry, sound = resolve_rows([row for _, row in found])
-        kept = [pair for pair, is_sound in zip(found, sound.tolist(), strict=True) if is_sound]
-        garments = np.repeat(sound, [len(row.garments) for _, row in found])
+        parsed = [(i, row) for i, obj in enumerate(objs) if (row := self.read(obj)) is not None]
+        geometry, sound = resolve_rows([row for _, row in parsed])
+        kept = [pair for pair, is_sound in zip(parsed, sound.tolist(), strict=True) if is_sound]
+        garments = np.repeat(sound, [len(row.garments) for _, row in parsed])
         table = rows_to_table([row for _, row in kept], geometry[garments], self._schema)
         return np.array([i for i, _ in kept], dtype=np.int64), table
 
@@ -182,11 +182,9 @@ class FastParser:
         style, sub_style = self._read_styles(labels)
         if not len(rects) == len(polygons) == len(labels) - 1 == len(self._part_ids):
             raise _Unusual
-        of = self._parts_of
+        entries = map(self._parts_of, (rects, polygons, labels))
         garments = []
-        for part_id, (rect,), (polygon,), (values,) in zip(
-            self._part_ids, of(rects), of(polygons), of(labels), strict=True
-        ):
+        for part_id, (rect,), (polygon,), (values,) in zip(self._part_ids, *entries, strict=True):
             if rect or polygon or values:
                 garments.append(self._read_garment(rect, polygon, values, part_id))
             elif not (type(rect) is type(polygon) is type(values) is dict):
@@ -215,8 +213,8 @@ class FastParser:
         if not 3 <= num_points <= MAX_POINTS:
             raise _Unusual
         # The JSON parser's own strings: most it uses again, and the same object is found without comparing text.
-        own = {key: key for key in polygon}
-        keys = [own[f"{axis}좌표{i}"] for i in range(1, num_points + 1) for axis in "XY"]
+        parsed_keys = {key: key for key in polygon}
+        keys = [parsed_keys[f"{axis}좌표{i}"] for i in range(1, num_points + 1) for axis in "XY"]
         pair = self._getters[num_points] = itemgetter(*keys), struct.Struct(f"{len(keys)}d").pack
         return pair
 
@@ -228,10 +226,10 @@ class FastParser:
         absent, absent_lists, values = self._tables[part_id][tiers]
         ids, multi = bytearray(absent), absent_lists.copy()
         for key, value in labels.items():
-            found = values.get(key)
-            if found is None:
+            entry = values.get(key)
+            if entry is None:
                 return self._read_labels(self._with_usual_keys(labels), part_id)
-            is_single, position, known = found
+            is_single, position, known = entry
             if is_single:
                 ids[position] = known[value]
             elif type(value) is list:

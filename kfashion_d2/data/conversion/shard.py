@@ -50,8 +50,8 @@ class ShardResult:
 
     number: int
     counts: Counter = field(default_factory=Counter)
-    problems: Counter = field(default_factory=Counter)  # of (reason, action, of)
-    first_refused: str = ""  # with its place: what `strict` stops at
+    problems: Counter = field(default_factory=Counter)  # of (reason, action, unit)
+    first_refused: str = ""  # with its file and key: what `strict` stops at
     sha256: str = ""  # of the Arrow file
     reused: bool = False
 
@@ -195,29 +195,29 @@ class ShardConverter:
         row, held = start, 0
         while row < len(job.labels.paths) and held < BATCH_BYTES:
             try:
-                data, obj, is_plain = self._reader.read_label(job.labels, row)
+                data, obj, is_strict_json = self._reader.read_label(job.labels, row)
             except UnreadableError as error:
                 problems[row].append(Problem("", "", error.reason, "dropped", error.value))
             else:
                 held += len(data)
                 if note := find_no_break_spaces(data, obj):
                     problems[row].append(note)
-                if is_plain and (found := self._parser.read(obj)):
-                    fast.append((row, found))
+                if is_strict_json and (image_row := self._parser.read(obj)):
+                    fast.append((row, image_row))
                 else:
                     self._read_slowly(job, row, obj, slow, problems)
             row += 1
-        geometry, sound = resolve_rows([found for _, found in fast])
+        geometry, sound = resolve_rows([image_row for _, image_row in fast])
         for i in np.flatnonzero(~sound).tolist():
             # Read once more: holding all files for the few would push everything else out of the processor's caches.
             self._read_again(job, fast[i][0], slow, problems)
         # Of those that have an image nothing more is asked, unless it is to be opened.
         stays = [bool(path) and not self.check_images for path in job.images.paths]
         keep = [
-            ok and (stays[found[0]] or self._keeps(job, *found, problems))
-            for ok, found in zip(sound.tolist(), fast, strict=True)
+            is_sound and (stays[row] or self._keeps(job, row, image_row, problems))
+            for is_sound, (row, image_row) in zip(sound.tolist(), fast, strict=True)
         ]
-        geometry = geometry[np.repeat(keep, [len(found.garments) for _, found in fast]).astype(bool)]
+        geometry = geometry[np.repeat(keep, [len(image_row.garments) for _, image_row in fast]).astype(bool)]
         kept, geometry = merge_rows(list(compress(fast, keep)), geometry, sorted(slow.items()))
         self._account(job, problems, result, lines)
         result.counts.update(annotations=row - start, images_out=len(kept), garments_out=len(geometry))
@@ -231,12 +231,12 @@ class ShardConverter:
         else:
             self._read_slowly(job, row, obj, rows, problems)
 
-    def _keeps(self, job: Job, row: int, found: ImageRow, problems: dict[int, list[Problem]]) -> bool:
+    def _keeps(self, job: Job, row: int, image_row: ImageRow, problems: dict[int, list[Problem]]) -> bool:
         """Say whether a sound annotation stays; else list the problem."""
-        _, height, width, *_ = found.image
+        _, height, width, *_ = image_row.image
         reason = self._why_drop(job, row, width, height)
         if reason:
-            parts = [self.schema.parts.labels[garment.ids[0]].name for garment in found.garments]
+            parts = [self.schema.parts.labels[garment.ids[0]].name for garment in image_row.garments]
             problems[row] += _dropped(reason, job.images.paths[row], parts)
         return not reason
 
@@ -246,8 +246,8 @@ class ShardConverter:
         """
         Put an unusual annotation into `rows`, if it stays, and everything there is to say about it into `problems`.
         """
-        record, found, rects = read_annotation(obj, self.schema)
-        problems[row] += found
+        record, notes, rects = read_annotation(obj, self.schema)
+        problems[row] += notes
         if record is None:
             return
         stem = stem_of(job.labels.paths[row])
@@ -284,7 +284,7 @@ class ShardConverter:
     def _to_table(self, job: Job, kept: list[tuple[int, ImageRow]], geometry: np.ndarray) -> pa.Table:
         """Make all columns of the store."""
         rows = [row for row, _ in kept]
-        table = rows_to_table([found for _, found in kept], geometry, self.schema)
+        table = rows_to_table([image_row for _, image_row in kept], geometry, self.schema)
         numbers = job.images.numbers[rows] if rows else np.empty((0, 6), dtype=np.int64)
         columns: list[Any] = [
             [job.labels.paths[row] for row in rows],

@@ -68,7 +68,7 @@ class Note(NamedTuple):
     split: str
     path: str
     reason: str
-    of: str
+    unit: str
     value: Any = None
 
 
@@ -121,8 +121,8 @@ class SourceIndex:
                 for number, count in sorted(where.items()):
                     name = "files" if number < 0 else self.archives[number].path
                     lines.append(f"  {count:>9,} {kind} in {name}")
-        for of, count in sorted(Counter(f"{note.of}: {note.reason}" for note in self.notes()).items()):
-            lines.append(f"{count:,} {of}")
+        for text, count in sorted(Counter(f"{note.unit}: {note.reason}" for note in self.notes()).items()):
+            lines.append(f"{count:,} {text}")
         return "\n".join(lines)
 
 
@@ -148,20 +148,20 @@ def find_sources(root: Path, default_split: str | None = None, skip: Path | None
     notes: list[Note] = []
     for folder, names in _walk(root, skip):
         folder_info = _folder_of(folder, default_split)
-        found: tuple[list[str], list[str]] = [], []
+        file_paths: tuple[list[str], list[str]] = [], []
         for name in names:
             path = f"{folder}/{name}" if folder else name
             suffix = name.rpartition(".")[2]
             kind = _kind_of(suffix) if len(suffix) < len(name) else OTHER
             if kind in (LABEL, IMAGE):
-                found[kind].append(path)
+                file_paths[kind].append(path)
             elif kind == ZIP:
                 _read_archive(root, path, default_split, archives, builders, notes)
             elif ".zip.part" in name.lower():
                 notes.append(Note(folder_info.split, path, "part of an archive: join the parts first", "archives"))
             elif kind == ARCHIVE:
                 notes.append(Note(folder_info.split, path, "archive of a kind that is not read: unpack it", "archives"))
-        for builder, listed in zip(builders, found, strict=True):
+        for builder, listed in zip(builders, file_paths, strict=True):
             paths, not_unicode = text_column(listed)
             faults = dict.fromkeys(not_unicode, "file name is not Unicode")
             builder.extend(
@@ -169,14 +169,14 @@ def find_sources(root: Path, default_split: str | None = None, skip: Path | None
             )
     labels, images = builders
     if not len(labels):
-        broken = "; ".join(f"{note.path}: {note.reason}" for note in notes if note.of == "archives")
+        broken = "; ".join(f"{note.path}: {note.reason}" for note in notes if note.unit == "archives")
         raise FileNotFoundError(
             f"no .json annotation under {root}; give the folder that holds Training and Validation"
             + (f" ({broken})" if broken else "")
         )
-    found_labels, found_images = labels.finish(), images.finish()
-    splits, num_images, unused = join_images(found_labels, found_images)
-    return SourceIndex(archives, splits, found_labels, found_images, num_images, unused, notes)
+    label_columns, image_columns = labels.finish(), images.finish()
+    splits, num_images, unused = join_images(label_columns, image_columns)
+    return SourceIndex(archives, splits, label_columns, image_columns, num_images, unused, notes)
 
 
 def _walk(root: Path, skip: Path | None) -> Iterator[tuple[str, list[str]]]:

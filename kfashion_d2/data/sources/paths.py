@@ -110,8 +110,8 @@ def _last(content: np.ndarray, byte: int, starts: np.ndarray, ends: np.ndarray) 
     outside ASCII is one, in UTF-8.
     """
     positions = np.concatenate([[-1], np.flatnonzero(content == byte)])
-    found = positions[np.searchsorted(positions, ends) - 1]
-    return np.where(found < starts, -1, found)
+    last = positions[np.searchsorted(positions, ends) - 1]
+    return np.where(last < starts, -1, last)
 
 
 def escaped(text: str) -> str:

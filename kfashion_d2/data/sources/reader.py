@@ -134,7 +134,7 @@ class SourceReader:
                 source = io.BytesIO(read_at(self._open(number), offset, compressed_size, entry_size, method, path))
             with Image.open(source) as image:
                 image.load()
-                found = image.size
+                stored_size = image.size
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
             return "image broken"
-        return "" if found == size else "image of another size"
+        return "" if stored_size == size else "image of another size"

@@ -116,7 +116,7 @@ def _find_directory(file, size: int) -> tuple[int, int, int, int]:
     tail_size = min(size, _END.size + MAX_COMMENT)
     file.seek(size - tail_size)
     tail = file.read(tail_size)
-    ends = [found.start() for found in re.finditer(b"PK\5\6", tail) if found.start() + _END.size <= len(tail)]
+    ends = [match.start() for match in re.finditer(b"PK\5\6", tail) if match.start() + _END.size <= len(tail)]
     # The one whose comment ends the file; where something was put behind the archive, the last.
     whole = [at for at in ends if at + _END.size + _END.unpack_from(tail, at)[-1] == len(tail)]
     at = (whole or ends or [-1])[-1]
@@ -212,12 +212,12 @@ def _decode_all(raw: pa.LargeBinaryArray, flags: np.ndarray) -> pa.LargeStringAr
         names = raw.cast(pa.large_string())
     except pa.ArrowInvalid:
         return pa.array(map(_decode, raw.to_pylist(), flags.tolist()), pa.large_string())
-    is_plain = pc.or_(pc.string_is_ascii(names), pa.array(flags & _UTF8 > 0))
-    is_plain = pc.or_(is_plain, pc.match_substring_regex(names, _HANGUL.pattern))
-    if pc.all(is_plain, min_count=0).as_py():
+    is_utf8 = pc.or_(pc.string_is_ascii(names), pa.array(flags & _UTF8 > 0))
+    is_utf8 = pc.or_(is_utf8, pc.match_substring_regex(names, _HANGUL.pattern))
+    if pc.all(is_utf8, min_count=0).as_py():
         return names
     decoded = names.to_pylist()
-    for row in np.flatnonzero(~is_plain.to_numpy(zero_copy_only=False)).tolist():
+    for row in np.flatnonzero(~is_utf8.to_numpy(zero_copy_only=False)).tolist():
         decoded[row] = _decode(raw[row].as_py(), int(flags[row]))
     return pa.array(decoded, pa.large_string())
 

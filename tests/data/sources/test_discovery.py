@@ -272,7 +272,7 @@ def test_what_is_an_annotation_by_its_name(tmp_path):
         index = find_sources(root)
         found = [os.path.basename(path) for path in index.labels.paths.to_pylist()]
         assert sorted(found) == ["1.json", "b.JSON"]
-        assert [note.reason for note in index.notes() if note.of == "archives"] == []
+        assert [note.reason for note in index.notes() if note.unit == "archives"] == []
         if (root / "Training").exists():
             pack(root / "Training", root / "Training.zip")
 
