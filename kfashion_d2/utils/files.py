@@ -80,7 +80,9 @@ def write_file(path: str | Path, data: bytes) -> None:
 def replace_folder(new: Path, old: Path) -> None:
     """Give `new` the name of `old`, which goes if it is there."""
     retired = old.with_name(f".{old.name}.old.partial")
-    if old.exists():
+    if os.path.lexists(old):
         os.rename(old, retired)
     os.rename(new, old)
+    if retired.is_symlink():  # what it leads to stays
+        retired.unlink()
     shutil.rmtree(retired, ignore_errors=True)

@@ -23,9 +23,11 @@ from tqdm import tqdm
 
 from ...schema import AttributeSchema, kfashion_schema
 from ...utils.files import garbage_collector_off, new_path, replace_folder, write_file
+from ...utils.output_folder import check_output_folder
 from ...utils.workers import map_in_order
 from ..annotation.parser import Problem
 from ..sources.discovery import Note, SourceIndex, find_sources
+from ..store.folder import check_split_folder, is_conversion_folder
 from ..store.schema import FORMAT
 from ..store.writer import store_hash
 from .duplicates import RefusedError, SharedIds, drop_duplicates
@@ -59,7 +61,8 @@ def convert_dataset(
         data_root: the data's folder.
         output: gets `<split>/shard-*.arrow`, `<split>/meta.json`, `problems.jsonl` and `summary.json`. A split appears
             only when it is complete, and replaces an older one of its name; one of another name stays, with its lines
-            in `problems.jsonl`, and is named.
+            in `problems.jsonl`, and is named. A folder that holds anything else is refused, and so is one inside or
+            around the data.
         workers: processes. The files are the same for any number.
         strict: stop at the first problem that is not merely noted.
         split: name of the split for files that lie under no Training or Validation folder; None: by the root's own
@@ -73,8 +76,8 @@ def convert_dataset(
 
     Raises:
         FileNotFoundError: no such folder, or no annotation in it.
-        ValueError: `workers` is below 1, or `split` is no folder's name; with `strict`, the first problem, with its
-            position.
+        ValueError: `workers` is below 1, `split` is no folder's name, `data_root` is a converted store, or `output`
+            holds what no conversion wrote; with `strict`, the first problem, with its position.
         OSError: the output cannot be written.
     """
     if workers < 1:
@@ -83,13 +86,16 @@ def convert_dataset(
         raise ValueError(f"split={split!r}: give a name that a folder in the output can have")
     root, output = Path(data_root).resolve(), Path(output).resolve()
     schema = schema or kfashion_schema()
+    check_output_folder(output, marker=is_conversion_folder, sources=[root])
     with garbage_collector_off():
-        index = find_sources(root, split, skip=output)
+        index = find_sources(root, split)
+    for name in index.splits:
+        check_split_folder(output / name)
     logger.info("Found in %s:\n%s", root, index.describe())
     if strict:
         for note in index.notes():
-            if note.unit == "archives":  # what it holds is missing, and nobody can say how much that is
-                raise RefusedError(f"{note.path}: {note.reason}")
+            if note.hides_data:
+                raise RefusedError(f"{note.path}: {note.reason}" + (f" ({note.value})" if note.value else ""))
     output.mkdir(parents=True, exist_ok=True)
     converters = {
         name: ShardConverter(root, output / f".{name}.partial", index.archives, schema, labels_only, check_images)

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +20,7 @@ from ...schema import normalize_text
 from .file_table import FileColumns, FileColumnsBuilder, Folder
 from .image_join import join_images
 from .paths import escaped, split_paths, text_column
+from .walk import CONVERTED, DEAD_LINK, UNREADABLE, walk_sources
 from .zip_index import ENCRYPTED, ZipEntry, ZipIndexError, entry_fault, may_be_faulty, read_zip_chunks
 
 __all__ = ["Archive", "Note", "SourceIndex", "find_sources"]
@@ -70,6 +71,11 @@ class Note(NamedTuple):
     reason: str
     unit: str
     value: Any = None
+
+    @property
+    def hides_data(self) -> bool:
+        """Say whether something was not read, and nobody can say how much it holds."""
+        return self.unit == "archives" or self.reason in (DEAD_LINK, UNREADABLE)
 
 
 @dataclass
@@ -126,7 +132,7 @@ class SourceIndex:
         return "\n".join(lines)
 
 
-def find_sources(root: Path, default_split: str | None = None, skip: Path | None = None) -> SourceIndex:
+def find_sources(root: Path, default_split: str | None = None) -> SourceIndex:
     """
     Walk once over the tree and the archives' tables of contents. An annotation's image has its file's stem; of several,
     the one in the folder of the same name (the style), and of those the first.
@@ -135,10 +141,10 @@ def find_sources(root: Path, default_split: str | None = None, skip: Path | None
         root: the data's folder.
         default_split: of files under no folder named Training, Validation, train or val; None: by the root's own name,
             or "train".
-        skip: a folder to leave out (the output, when it lies inside the data).
 
     Raises:
         FileNotFoundError: no such folder, or not one JSON file in it.
+        ValueError: the folder is a converted store.
     """
     if not root.is_dir():
         raise FileNotFoundError(f"no folder {root}; give the folder that holds Training and Validation")
@@ -146,8 +152,9 @@ def find_sources(root: Path, default_split: str | None = None, skip: Path | None
     builders = FileColumnsBuilder(), FileColumnsBuilder()
     archives: list[Archive] = []
     notes: list[Note] = []
-    for folder, names in _walk(root, skip):
+    for folder, names, faults in walk_sources(root):
         folder_info = _folder_of(folder, default_split)
+        notes += [Note(folder_info.split, *fault) for fault in faults]
         file_paths: tuple[list[str], list[str]] = [], []
         for name in names:
             path = f"{folder}/{name}" if folder else name
@@ -163,36 +170,28 @@ def find_sources(root: Path, default_split: str | None = None, skip: Path | None
                 notes.append(Note(folder_info.split, path, "archive of a kind that is not read: unpack it", "archives"))
         for builder, listed in zip(builders, file_paths, strict=True):
             paths, not_unicode = text_column(listed)
-            faults = dict.fromkeys(not_unicode, "file name is not Unicode")
+            path_faults = dict.fromkeys(not_unicode, "file name is not Unicode")
             builder.extend(
-                paths, split_paths(paths).names, np.full(len(paths), builder.folder_id(folder_info)), faults=faults
+                paths, split_paths(paths).names, np.full(len(paths), builder.folder_id(folder_info)), faults=path_faults
             )
     labels, images = builders
     if not len(labels):
-        broken = "; ".join(f"{note.path}: {note.reason}" for note in notes if note.unit == "archives")
-        raise FileNotFoundError(
-            f"no .json annotation under {root}; give the folder that holds Training and Validation"
-            + (f" ({broken})" if broken else "")
-        )
+        _refuse_without_labels(root, notes)
     label_columns, image_columns = labels.finish(), images.finish()
     splits, num_images, unused = join_images(label_columns, image_columns)
     return SourceIndex(archives, splits, label_columns, image_columns, num_images, unused, notes)
 
 
-def _walk(root: Path, skip: Path | None) -> Iterator[tuple[str, list[str]]]:
-    """Yield each folder, relative to the root, with its files, in a fixed order."""
-    seen = set()
-    for folder, folders, files in os.walk(root, followlinks=True):  # splits on several disks are linked together
-        stat = os.stat(folder)
-        if (stat.st_dev, stat.st_ino) in seen:  # a link back, or a folder reached twice
-            folders.clear()
-            continue
-        seen.add((stat.st_dev, stat.st_ino))
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "__MACOSX")
-        if skip is not None:
-            folders[:] = [name for name in folders if Path(folder, name) != skip]
-        relative = os.path.relpath(folder, root).replace(os.sep, "/")
-        yield "" if relative == "." else relative, sorted(name for name in files if not name.startswith("._"))
+def _refuse_without_labels(root: Path, notes: list[Note]) -> NoReturn:
+    stores = [note.path for note in notes if note.reason == CONVERTED]
+    if stores:
+        name = f"{root} is" if stores == ["."] else f"{root} holds nothing but {', '.join(stores)}, which is"
+        raise ValueError(f"{name} a converted store: give the folder of the annotations that it was made from")
+    missing = "; ".join(f"{note.path}: {note.reason}" for note in notes if note.hides_data)
+    raise FileNotFoundError(
+        f"no .json annotation under {root}; give the folder that holds Training and Validation"
+        + (f" ({missing})" if missing else "")
+    )
 
 
 def _read_archive(
