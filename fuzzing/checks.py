@@ -16,8 +16,8 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-from kfashion_d2.data.annotation.labels import find_value
-from kfashion_d2.data.annotation.parser import parse_annotation, read_annotation
+from kfashion_d2.data.annotation.labels import find_value, opened
+from kfashion_d2.data.annotation.parser import open_annotation, parse_annotation, read_annotation
 from kfashion_d2.data.conversion.fast_parser import FastParser
 from kfashion_d2.data.sources.zip_index import ZipIndexError, entry_fault, read_zip_index
 from kfashion_d2.data.statistics.problem_counts import count_problems
@@ -43,11 +43,13 @@ MAX_SIZE = 1 << 20  # bytes of an entry that is read here
 
 def garments_in(obj: Any) -> int:
     """Count the garments by their definition: a part and index with any of rect, polygon or labels non-empty."""
-    details = find_value(find_value(obj, "데이터셋 정보"), "데이터셋 상세설명")
+    details = open_annotation(obj, [])
+    for key in ("데이터셋 정보", "데이터셋 상세설명"):
+        details = opened(find_value(details, key))
     seen = set()
     for key in TABLES:
         for part in PARTS:
-            entries = find_value(find_value(details, key), part)
+            entries = opened(find_value(opened(find_value(details, key)), part))
             entries = entries if isinstance(entries, list) else [entries]
             seen |= {(part, i) for i, entry in enumerate(entries) if entry}
     return len(seen)

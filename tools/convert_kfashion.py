@@ -21,7 +21,7 @@ def main():
     parser.add_argument("--output", required=True, help="folder for the splits, problems.jsonl and summary.json")
     parser.add_argument("--workers", type=int, default=1, help="processes (default: 1)")
     parser.add_argument("--strict", action="store_true", help="stop at the first problem that is not merely noted")
-    parser.add_argument("--split", help="split of files under no Training or Validation folder (default: train)")
+    parser.add_argument("--split", help="split of files in no folder whose name says one (default: train)")
     parser.add_argument("--labels-only", action="store_true", help="keep annotations without an image, for analysis")
     parser.add_argument(
         "--check-images", action="store_true", help="open every image; drop broken and wrong-sized ones"

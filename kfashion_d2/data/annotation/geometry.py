@@ -11,11 +11,13 @@ from typing import Any, NamedTuple
 from ...schema import normalize_text
 from .labels import find_value
 
-__all__ = ["Geometry", "as_number", "resolve_geometry"]
+__all__ = ["TEXT_NUMBERS", "Geometry", "as_number", "resolve_geometry"]
 
 MIN_IOU = 0.8  # of the rect and the polygon's bounds: below it the polygon is not the rect's
 LIMIT = 1e7  # pixels; what lies further out is no coordinate
 MIN_WIDTH = 1e-6  # pixels; thinner than that is a line, and what rounding makes of it
+TEXT_NUMBERS = "numbers as text"
+_NUMBER = re.compile(r"[+-]?[0-9]{1,30}(\.[0-9]{0,30})?([eE][+-]?[0-9]{1,3})?")
 _POINT_KEY = re.compile(r"([XY])좌표([0-9]{1,6})")
 
 Box = tuple[float, float, float, float]  # x0, y0, x1, y1
@@ -41,7 +43,12 @@ class Geometry(NamedTuple):
 
 
 def as_number(value: Any) -> float | None:
-    """Return a finite coordinate as a float, or None: booleans, text, NaN, infinities and absurd numbers are none."""
+    """
+    Return a finite coordinate as a float, or None: booleans, other text than a number, NaN, infinities and absurd
+    numbers are none.
+    """
+    if isinstance(value, str):
+        value = float(value) if _NUMBER.fullmatch(value.strip()) else None
     return float(value) if type(value) in (float, int) and -LIMIT < value < LIMIT else None
 
 
@@ -132,6 +139,12 @@ def resolve_geometry(rect: dict[str, Any], polygon: dict[str, Any], width: int, 
     def note(key: str, reason: str, action: str = "repaired", value: Any = None) -> None:
         notes.append((key, reason, action, value))
 
+    for key, entry in (("렉트좌표", rect), ("폴리곤좌표", polygon)):
+        text = next(
+            (value for value in entry.values() if isinstance(value, str) and as_number(value) is not None), None
+        )
+        if text is not None:
+            note(key, TEXT_NUMBERS, "noted", text)
     points, complete = read_points(polygon)
     if not complete:
         note("폴리곤좌표", "polygon point incomplete")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from functools import lru_cache
 from typing import Any
 
 from ...schema import UNKNOWN, AttributeGroup, AttributeSchema, normalize_text
 
-__all__ = ["find_value", "parse_category", "parse_labels"]
+__all__ = ["find_value", "opened", "parse_category", "parse_labels"]
 
+MOST_LAYERS = 3  # of JSON inside JSON
 Note = tuple[str, str, str, Any]  # key, reason, action, value
 
 
@@ -20,6 +22,18 @@ def find_value(entry: Any, key: str) -> Any:
         return entry[key]
     folded = normalize_text(key)
     return next((value for name, value in entry.items() if normalize_text(name) == folded), None)
+
+
+def opened(value: Any) -> Any:
+    """Return what a text holds that is a JSON object or list itself; any other value as it is."""
+    for _ in range(MOST_LAYERS):
+        if not isinstance(value, str) or not value.lstrip().startswith(("{", "[")):
+            break
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            break
+    return value
 
 
 def is_given(value: Any) -> bool:
@@ -65,10 +79,7 @@ def parse_labels(
         notes: gets (key, reason, action, value) of everything that is not as it should be.
     """
     known_keys = {normalize_text(schema.keys["category"])}
-    labelled = {
-        tier: isinstance(value := find_value(labels, schema.keys[f"tier_{tier}"]), str) and is_given(value)
-        for tier in ("A", "B")
-    }
+    labelled = {tier: _is_labelled(labels, schema.keys[f"tier_{tier}"], schema) for tier in ("A", "B")}
     by_key = {normalize_text(name): (name, value) for name, value in labels.items()}
     attributes: dict[str, int | list[int]] = {}
     for group in schema.groups:
@@ -95,6 +106,21 @@ def parse_labels(
         if folded not in known_keys:
             notes.append((name, "unknown key", "noted", value))
     return attributes
+
+
+def _is_labelled(labels: dict[str, Any], key: str, schema: AttributeSchema) -> bool:
+    """
+    Say whether a tier was labelled, by the value of its key. One that nobody has heard of does not show it: a script
+    that renames categories is no expert, and the groups that it leaves out are not known to be none.
+    """
+    value = find_value(labels, key)
+    if not isinstance(value, str) or not is_given(value):
+        return False
+    folded = normalize_text(key)
+    if folded == normalize_text(schema.keys["category"]):
+        return schema.categories.find(value) is not None
+    groups = [group for group in schema.groups if folded in group.korean_keys]
+    return any(group.find(value) is not None or normalize_text(value) in group.guideline for group in groups)
 
 
 @lru_cache

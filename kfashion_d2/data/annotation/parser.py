@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from ...schema import UNKNOWN, AttributeSchema, normalize_text
-from .geometry import as_number, resolve_geometry
-from .labels import find_value, is_given, parse_category, parse_labels
+from .geometry import TEXT_NUMBERS, as_number, resolve_geometry
+from .labels import find_value, is_given, opened, parse_category, parse_labels
 
-__all__ = ["Problem", "parse_annotation"]
+__all__ = ["Problem", "parse_annotation", "read_annotation", "stated_size"]
 
+SIZE_PARENT, SIZE_KEYS = "이미지 정보", ("이미지 높이", "이미지 너비")
+WRAPPED = "JSON inside JSON"
+_ID = re.compile("[0-9]{1,19}")
 XYWH_ABS = 1  # detectron2.structures.BoxMode.XYWH_ABS, without importing it
 
 
@@ -61,13 +65,20 @@ def read_annotation(
     `rect_outside` too.
     """
     problems: list[Problem] = []
-    image, data = find_value(obj, "이미지 정보"), find_value(obj, "데이터셋 정보")
-    details = find_value(data, "데이터셋 상세설명")
+    obj = open_annotation(obj, problems)
+    image, data = (_find_opened(obj, key, problems) for key in (SIZE_PARENT, "데이터셋 정보"))
+    details = _find_opened(data, "데이터셋 상세설명", problems)
     garments = list(_garments(details, schema, problems))
-    height, width = (_size(image, key, problems) for key in ("이미지 높이", "이미지 너비"))
+    height, width = (_size(image, key, problems) for key in SIZE_KEYS)
     if not isinstance(details, dict) or height is None or width is None:
-        key, reason = ("이미지 정보", "no image size") if isinstance(details, dict) else ("데이터셋 정보", "no details")
-        problems.append(Problem("", key, reason, "dropped"))
+        key, reason = "데이터셋 정보", "no details"
+        value: Any = None
+        if isinstance(obj, list) and obj:
+            key, reason, value = "", "several annotations in one file", len(obj)
+        elif isinstance(details, dict):
+            stated = {key: find_value(image, key) for key in SIZE_KEYS} if isinstance(image, dict) else None
+            key, reason, value = "이미지 정보", "no image size", stated
+        problems.append(Problem("", key, reason, "dropped", value))
         problems += [Problem(part, "", "annotation dropped", "dropped") for part, *_ in garments]
         return None, problems, []
 
@@ -114,12 +125,39 @@ def read_annotation(
     return record, problems, rects
 
 
+def open_annotation(obj: Any, problems: list[Problem]) -> Any:
+    """Return an annotation out of a text or a list of one, in which some tools wrap it."""
+    inner = opened(obj)
+    if inner is not obj:
+        problems.append(Problem("", "", WRAPPED, "repaired"))
+    if isinstance(inner, list) and len(inner) == 1 and isinstance(inner[0], dict):
+        problems.append(Problem("", "", "annotation inside a list", "repaired"))
+        return inner[0]
+    return inner
+
+
+def _find_opened(entry: Any, key: str, problems: list[Problem]) -> Any:
+    """Return the value of a key, out of a text that holds it as JSON."""
+    value = find_value(entry, key)
+    inner = opened(value)
+    if inner is not value:
+        problems.append(Problem("", key, WRAPPED, "repaired"))
+    return inner
+
+
+def stated_size(obj: Any) -> tuple[int, int] | None:
+    """Return the width and height of the image that an annotation states, None where it does not."""
+    image = _find_opened(open_annotation(obj, []), SIZE_PARENT, [])
+    height, width = (_size(image, key, []) for key in SIZE_KEYS)
+    return None if height is None or width is None else (width, height)
+
+
 def _garments(details: Any, schema: AttributeSchema, problems: list[Problem]) -> Iterator[tuple]:
     """Yield (part, index, rect, polygon, labels) of everything that has any of the three."""
     tables = []
     parts = {normalize_text(name) for name in (*(part.korean for part in schema.parts.labels), schema.keys["style"])}
     for key in ("렉트좌표", "폴리곤좌표", "라벨링"):
-        table = find_value(details, key)
+        table = _find_opened(details, key, problems)
         if not isinstance(table, dict):
             if isinstance(details, dict):
                 problems.append(Problem("", key, "missing key" if table is None else "wrong type", "repaired", table))
@@ -144,7 +182,9 @@ class _Garbled(dict):
 
 def _entries(table: dict, key: str, part: Any, problems: list[Problem]) -> list[dict]:
     """Return a part's list of dicts."""
-    value = find_value(table, part.korean)
+    value = opened(written := find_value(table, part.korean))
+    if value is not written:
+        problems.append(Problem(part.name, key, WRAPPED, "repaired"))
     if value is None:
         return []
     if isinstance(value, list) and all(isinstance(item, dict) for item in value):
@@ -161,6 +201,8 @@ def _size(image: Any, key: str, problems: list[Problem]) -> int | None:
         return None
     if isinstance(value, float):
         problems.append(Problem("", key, "wrong type", "repaired", value))
+    elif isinstance(value, str):
+        problems.append(Problem("", key, TEXT_NUMBERS, "noted", value))
     return int(number)
 
 
@@ -168,6 +210,9 @@ def _image_id(image: Any, data: Any, problems: list[Problem]) -> int | None:
     ids = []
     for entry, key in ((image, "이미지 식별자"), (data, "파일 번호")):
         value = find_value(entry, key)
+        if isinstance(value, str) and _ID.fullmatch(value.strip()):
+            problems.append(Problem("", key, TEXT_NUMBERS, "noted", value))
+            value = int(value)
         if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63:
             ids.append(value)
         elif value is not None:

@@ -26,7 +26,8 @@ from ...utils.files import garbage_collector_off, new_path, replace_folder, writ
 from ...utils.output_folder import check_output_folder
 from ...utils.workers import map_in_order
 from ..annotation.parser import Problem
-from ..sources.discovery import Note, SourceIndex, find_sources
+from ..sources.discovery import MISLEADING, find_sources
+from ..sources.source_index import Note, SourceIndex
 from ..store.folder import check_split_folder, is_conversion_folder
 from ..store.schema import FORMAT
 from ..store.writer import store_hash
@@ -39,6 +40,7 @@ __all__ = ["convert_dataset", "summary_table"]
 logger = logging.getLogger(__name__)
 
 SHARD_SIZE = 4096  # annotations read for a shard; part of the format: another number gives other files
+MOST_WARNINGS, MOST_NAMES = 10, 4
 COUNTS = ("annotations", "images_out", "annotations_dropped", "garments", "garments_out", "garments_dropped")
 
 
@@ -65,8 +67,8 @@ def convert_dataset(
             around the data.
         workers: processes. The files are the same for any number.
         strict: stop at the first problem that is not merely noted.
-        split: name of the split for files that lie under no Training or Validation folder; None: by the root's own
-            name, or "train".
+        split: name of the split for files in no folder or archive whose name says one; None: the one that the name of
+            the image's folder or of the root says, or "train".
         labels_only: keep annotations whose image is missing, for analysis.
         check_images: open every image, and drop those that cannot be read or are of another size.
         schema: the vocabulary; K-Fashion's if none.
@@ -92,6 +94,7 @@ def convert_dataset(
     for name in index.splits:
         check_split_folder(output / name)
     logger.info("Found in %s:\n%s", root, index.describe())
+    _warn_of_names(index)
     if strict:
         for note in index.notes():
             if note.hides_data:
@@ -160,6 +163,14 @@ def _convert_all(
     return results
 
 
+def _warn_of_names(index: SourceIndex) -> None:
+    misleading = [note for note in index.notes() if note.reason == MISLEADING]
+    for note in misleading[:MOST_WARNINGS]:
+        logger.warning("%s %s: what it holds goes to %s", note.path, MISLEADING, note.split)
+    if len(misleading) > MOST_WARNINGS:
+        logger.warning("%d more such names stand in problems.jsonl", len(misleading) - MOST_WARNINGS)
+
+
 def _jobs(index: SourceIndex, split: str) -> Iterator[Job]:
     labels, images = index.splits[split]
     for number, start in enumerate(range(0, len(labels), SHARD_SIZE)):
@@ -220,6 +231,7 @@ def _summary(
     problems.update((note.reason, "noted", note.unit) for note in chain(shared, index.notes()))
     summary = {
         "schema": _schema_facts(schema),
+        "split_rules": [rule._asdict() for rule in index.split_rules],
         "splits": {
             name: {"images_found": index.num_images.get(name, 0), **_total(split)} for name, split in results.items()
         },
@@ -254,6 +266,14 @@ def summary_table(summary: dict[str, Any]) -> str:
     if len(rows) > 1:
         rows.append(["all", *(sum(row[i] for row in rows) for i in range(1, len(header)))])
     text = tabulate(rows, headers=header, tablefmt="simple")
+    text += "\n\n" + tabulate(
+        [[r["split"], r["rule"], ", ".join(r["names"][:MOST_NAMES]), r["annotations"]] for r in summary["split_rules"]],
+        headers=["split", "decided by", "names", "annotations"],
+        tablefmt="simple",
+    )
+    for name, counts in summary["splits"].items():
+        if not counts["images_out"]:
+            text += f"\n\nThe split {name} is empty: none of its {counts['annotations']} annotations was kept."
     if summary["problems"]:
         problems = [[p["reason"], p["of"], p["action"], p["count"]] for p in summary["problems"]]
         text += "\n\n" + tabulate(problems, headers=["problem", "of", "action", "count"], tablefmt="simple")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -21,9 +22,8 @@ from ...schema import AttributeSchema
 from ...utils.files import garbage_collector_off, write_file
 from ..annotation.no_break_space import find_no_break_spaces
 from ..annotation.parser import Problem, read_annotation
-from ..sources.discovery import Archive
-from ..sources.file_table import FileTable
-from ..sources.paths import NO_ID, escaped, stem_id, stem_of
+from ..sources.file_table import Archive, FileTable
+from ..sources.paths import NO_ID, escaped, label_stem_of, stem_id
 from ..sources.reader import SourceReader, UnreadableError, file_stamp
 from ..store.schema import FILE_FIELDS, FORMAT, arrow_schema
 from ..store.writer import write_table
@@ -32,6 +32,8 @@ from .rows import ImageRow, merge_rows, record_row, resolve_rows, rows_to_table
 
 __all__ = ["Job", "ShardConverter", "ShardResult", "problem_line"]
 
+# What ends a line for some readers, and spaces that look like another.
+_UNSEEN = re.compile("[\x7f-\xa0\u1680\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff]")
 BATCH_BYTES = 32 << 20  # of files that are in memory at a time; all of a shard, unless they are of absurd size
 
 
@@ -72,16 +74,23 @@ class ShardResult:
         self.problems[problem.reason, problem.action, "garments" if problem.part else "annotations"] += 1
 
 
-def problem_line(split: str, path: str, problem: Problem) -> str:
-    """Write a problem as a line of problems.jsonl, which any JSON parser reads, and writes again."""
-    entry = {"split": split, "path": path, **problem._asdict()}
+def problem_line(split: str, path: str, problem: Problem, **details: str) -> str:
+    """
+    Write a problem as a line of problems.jsonl, which any JSON parser reads, and writes again. Hangul stands in it as
+    it is, for people who search the file.
+
+    Args:
+        details: further keys.
+    """
+    entry: dict[str, Any] = {"split": split, "path": path, **problem._asdict(), **details}
     try:
-        line = json.dumps(entry, allow_nan=False, default=str)
+        line = json.dumps(entry, allow_nan=False, default=str, ensure_ascii=False)
         orjson.dumps(orjson.loads(line))
     except (ValueError, TypeError, RecursionError):  # NaN, beyond a double, halves of surrogate pairs, deep nesting
-        value = None if problem.value is None else _shown(problem.value)
-        line = json.dumps({**entry, "path": escaped(path), "key": escaped(problem.key), "value": value})
-    return line + "\n"
+        value = None if problem.value is None else escaped(_shown(problem.value))
+        entry = {**entry, "path": escaped(path), "key": escaped(problem.key), "value": value}
+        line = json.dumps(entry, ensure_ascii=False)
+    return _UNSEEN.sub(lambda match: f"\\u{ord(match[0]):04x}", line) + "\n"
 
 
 def _shown(value: Any) -> str:
@@ -195,17 +204,19 @@ class ShardConverter:
         row, held = start, 0
         while row < len(job.labels.paths) and held < BATCH_BYTES:
             try:
-                data, obj, is_strict_json = self._reader.read_label(job.labels, row)
+                label = self._reader.read_label(job.labels, row)
             except UnreadableError as error:
                 problems[row].append(Problem("", "", error.reason, "dropped", error.value))
             else:
-                held += len(data)
-                if note := find_no_break_spaces(data, obj):
+                held += len(label.data)
+                if label.is_cp949:
+                    problems[row].append(Problem("", "", "text in cp949", "noted"))
+                if note := find_no_break_spaces(label.data, label.obj):
                     problems[row].append(note)
-                if is_strict_json and (image_row := self._parser.read(obj)):
+                if label.is_strict and (image_row := self._parser.read(label.obj)):
                     fast.append((row, image_row))
                 else:
-                    self._read_slowly(job, row, obj, slow, problems)
+                    self._read_slowly(job, row, label.obj, slow, problems)
             row += 1
         geometry, sound = resolve_rows([image_row for _, image_row in fast])
         for i in np.flatnonzero(~sound).tolist():
@@ -225,11 +236,11 @@ class ShardConverter:
 
     def _read_again(self, job: Job, row: int, rows: dict[int, ImageRow], problems: dict[int, list[Problem]]) -> None:
         try:
-            _, obj, _ = self._reader.read_label(job.labels, row)
+            label = self._reader.read_label(job.labels, row)
         except UnreadableError as error:
             problems[row].append(Problem("", "", error.reason, "dropped", error.value))
         else:
-            self._read_slowly(job, row, obj, rows, problems)
+            self._read_slowly(job, row, label.obj, rows, problems)
 
     def _keeps(self, job: Job, row: int, image_row: ImageRow, problems: dict[int, list[Problem]]) -> bool:
         """Say whether a sound annotation stays; else list the problem."""
@@ -250,7 +261,7 @@ class ShardConverter:
         problems[row] += notes
         if record is None:
             return
-        stem = stem_of(job.labels.paths[row])
+        stem = label_stem_of(job.labels.paths[row])
         if record["image_id"] is None and stem_id(stem) != NO_ID:
             record["image_id"] = int(stem)
             problems[row].append(Problem("", "이미지 식별자", "no id, taken from the file's name", "repaired", stem))

@@ -6,141 +6,56 @@ joins them.
 from __future__ import annotations
 
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import NoReturn
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...schema import normalize_text
-from .file_table import FileColumns, FileColumnsBuilder, Folder
-from .image_join import join_images
-from .paths import escaped, split_paths, text_column
-from .walk import CONVERTED, DEAD_LINK, UNREADABLE, walk_sources
+from .file_table import MAX_IMAGE_BYTES, MAX_LABEL_BYTES, Archive, FileColumns, FileColumnsBuilder, Folder
+from .image_choice import ImageChooser
+from .image_join import join_images, splits_by_images
+from .image_types import IMAGE_SUFFIXES, can_read
+from .paths import escaped, label_stems, split_paths, text_column
+from .source_index import Note, SourceIndex, SplitRule
+from .split_names import (
+    BY_DATA_ROOT,
+    BY_DEFAULT,
+    BY_IMAGE,
+    BY_OPTION,
+    SplitDecision,
+    decide_split,
+    looks_like_split,
+    split_named,
+)
+from .walk import CONVERTED, walk_sources
 from .zip_index import ENCRYPTED, ZipEntry, ZipIndexError, entry_fault, may_be_faulty, read_zip_chunks
 
-__all__ = ["Archive", "Note", "SourceIndex", "find_sources"]
+__all__ = ["find_sources"]
 
-LABEL, IMAGE, ZIP, ARCHIVE, OTHER = range(5)
+LABEL, IMAGE, ZIP, ARCHIVE, UNREAD_IMAGE, OTHER = range(6)
 KINDS = {  # by the name's ending
     "json": LABEL,
-    **dict.fromkeys(("jpg", "jpeg", "png"), IMAGE),
     "zip": ZIP,
     **dict.fromkeys(("tar", "tgz", "gz", "7z", "rar", "alz", "egg"), ARCHIVE),  # AI Hub's own shell downloads a tar
 }
-SPLITS = {
-    **dict.fromkeys(("training", "train"), "train"),
-    **dict.fromkeys(("validation", "val", "valid"), "val"),
-}
-MAX_LABEL_BYTES = 16 << 20  # an annotation has 3 KB
-MAX_IMAGE_BYTES = 256 << 20
-NOTES = 1 << 16  # that are made at a time
-
-
-class Archive(NamedTuple):
-    """
-    A zip archive is known by its path relative to the data's root, and by its size and time when its contents were
-    read.
-    """
-
-    path: str
-    size: int
-    mtime_ns: int
-
-    def entry_name(self, path: str) -> str:
-        """Return the name in the archive of a path that :attr:`prefix` begins."""
-        return path[len(self.prefix) :]
-
-    @property
-    def prefix(self) -> str:
-        """Return what the paths of the archive's entries begin with, in tables of files and in problems."""
-        return f"{self.path}/"
-
-
-class Note(NamedTuple):
-    """
-    A note is something to be told that is not in an annotation: (split, path, reason, unit that it counts in, value).
-    """
-
-    split: str
-    path: str
-    reason: str
-    unit: str
-    value: Any = None
-
-    @property
-    def hides_data(self) -> bool:
-        """Say whether something was not read, and nobody can say how much it holds."""
-        return self.unit == "archives" or self.reason in (DEAD_LINK, UNREADABLE)
-
-
-@dataclass
-class SourceIndex:
-    """
-    The index has all annotations and images that there are, and says which image is whose.
-
-    Attributes:
-        archives: the zip archives read from.
-        splits: split -> (rows of `labels`, rows of `images`; -1 where an annotation has none), in the order of
-            conversion: by id (the stem as a number where it is one), then by path.
-        labels, images: all of them, in the order of finding.
-        num_images: split -> images found.
-        unused: int64 and bool: the rows of `images` that no annotation uses, and whether one uses another image of
-            the same name.
-    """
-
-    archives: list[Archive]
-    splits: dict[str, tuple[np.ndarray, np.ndarray]]
-    labels: FileColumns
-    images: FileColumns
-    num_images: dict[str, int]
-    unused: tuple[np.ndarray, np.ndarray]
-    _notes: list[Note]
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def notes(self) -> Iterator[Note]:
-        """Yield notes of archives, entries and images that no annotation uses; there may be a million."""
-        yield from self._notes
-        reasons = "image without annotation", "annotation has another image of this name"
-        for start in range(0, len(self.unused[0]), NOTES):
-            rows, is_second = (column[start : start + NOTES] for column in self.unused)
-            paths, folders = self.images.take(rows).paths, self.images.folder_ids[rows].tolist()
-            for path, folder, second in zip(paths, folders, is_second.tolist(), strict=True):
-                yield Note(self.images.folders[folder].split, path, reasons[second], "images")
-
-    def describe(self) -> str:
-        """Describe for people what there is, a line for each folder or archive."""
-        lines = []
-        for split, (rows, images) in sorted(self.splits.items()):
-            lines.append(f"{split}: {len(rows):,} annotations, {int((images >= 0).sum()):,} of them with an image")
-            for kind, columns, used in (
-                ("annotations", self.labels, rows),
-                ("images", self.images, images[images >= 0]),
-            ):
-                where = Counter(columns.numbers[used, 0].tolist()) if len(used) else Counter()
-                for number, count in sorted(where.items()):
-                    name = "files" if number < 0 else self.archives[number].path
-                    lines.append(f"  {count:>9,} {kind} in {name}")
-        for text, count in sorted(Counter(f"{note.unit}: {note.reason}" for note in self.notes()).items()):
-            lines.append(f"{count:,} {text}")
-        return "\n".join(lines)
+MISLEADING = "looks like the name of a split, but says none"
+UNREAD = "image type that cannot be read here: convert it to .jpg"
 
 
 def find_sources(root: Path, default_split: str | None = None) -> SourceIndex:
     """
     Walk once over the tree and the archives' tables of contents. An annotation's image has its file's stem; of several,
-    the one in the folder of the same name (the style), and of those the first.
+    :class:`ImageChooser` chooses one.
 
     Args:
         root: the data's folder.
-        default_split: of files under no folder named Training, Validation, train or val; None: by the root's own name,
-            or "train".
+        default_split: of files in no folder or archive whose name says the split; None: the split of the image's
+            folder, or the one that the root's own name says, or "train".
 
     Raises:
         FileNotFoundError: no such folder, or not one JSON file in it.
@@ -148,12 +63,12 @@ def find_sources(root: Path, default_split: str | None = None) -> SourceIndex:
     """
     if not root.is_dir():
         raise FileNotFoundError(f"no folder {root}; give the folder that holds Training and Validation")
-    default_split = default_split or _split_named(root.name) or "train"
+    default = _default_split(root, default_split)
     builders = FileColumnsBuilder(), FileColumnsBuilder()
     archives: list[Archive] = []
     notes: list[Note] = []
     for folder, names, faults in walk_sources(root):
-        folder_info = _folder_of(folder, default_split)
+        folder_info = _folder_of(folder, default)
         notes += [Note(folder_info.split, *fault) for fault in faults]
         file_paths: tuple[list[str], list[str]] = [], []
         for name in names:
@@ -163,23 +78,75 @@ def find_sources(root: Path, default_split: str | None = None) -> SourceIndex:
             if kind in (LABEL, IMAGE):
                 file_paths[kind].append(path)
             elif kind == ZIP:
-                _read_archive(root, path, default_split, archives, builders, notes)
+                _read_archive(root, path, default, archives, builders, notes)
             elif ".zip.part" in name.lower():
                 notes.append(Note(folder_info.split, path, "part of an archive: join the parts first", "archives"))
             elif kind == ARCHIVE:
                 notes.append(Note(folder_info.split, path, "archive of a kind that is not read: unpack it", "archives"))
-        for builder, listed in zip(builders, file_paths, strict=True):
+            elif kind == UNREAD_IMAGE:
+                notes.append(Note(folder_info.split, escaped(path), UNREAD, "images"))
+        for kind, listed in zip((LABEL, IMAGE), file_paths, strict=True):
             paths, not_unicode = text_column(listed)
             path_faults = dict.fromkeys(not_unicode, "file name is not Unicode")
-            builder.extend(
-                paths, split_paths(paths).names, np.full(len(paths), builder.folder_id(folder_info)), faults=path_faults
-            )
-    labels, images = builders
-    if not len(labels):
+            stems = split_paths(paths).names
+            folder_ids = np.full(len(paths), builders[kind].folder_id(folder_info))
+            builders[kind].extend(paths, label_stems(stems) if kind == LABEL else stems, folder_ids, faults=path_faults)
+    if not len(builders[LABEL]):
         _refuse_without_labels(root, notes)
-    label_columns, image_columns = labels.finish(), images.finish()
-    splits, num_images, unused = join_images(label_columns, image_columns)
-    return SourceIndex(archives, splits, label_columns, image_columns, num_images, unused, notes)
+    labels, images = builders[LABEL].finish(), builders[IMAGE].finish()
+    if default_split is None:
+        _take_splits_of_images(labels, images)
+    label_splits = np.array([folder.split for folder in labels.folders], dtype=object)[labels.folder_ids]
+    join = join_images(labels, images, label_splits, ImageChooser(root, archives, labels, images))
+    notes += _misleading_names(labels, images)
+    rules = _count_rules(labels)
+    return SourceIndex(
+        archives, join.splits, labels, images, join.num_images, join.unused, join.chosen, join.reused, rules, notes
+    )
+
+
+def _default_split(root: Path, given: str | None) -> SplitDecision:
+    if given:
+        return SplitDecision(given, BY_OPTION, "")
+    split = split_named(root.name)
+    return SplitDecision(split, BY_DATA_ROOT, root.name) if split else SplitDecision("train", BY_DEFAULT, "")
+
+
+def _take_splits_of_images(labels: FileColumns, images: FileColumns) -> None:
+    """Move annotations whose folder names no split to the split that their images' folders name."""
+    rows, image_rows = splits_by_images(labels, images)
+    folder_ids: dict[tuple[int, int], int] = {}
+    for row, old, image_folder in zip(
+        rows.tolist(), labels.folder_ids[rows].tolist(), images.folder_ids[image_rows].tolist(), strict=True
+    ):
+        if (old, image_folder) not in folder_ids:
+            decision = images.folders[image_folder].decision._replace(rule=BY_IMAGE)
+            folder_ids[old, image_folder] = len(labels.folders)
+            labels.folders.append(labels.folders[old]._replace(decision=decision))
+        labels.folder_ids[row] = folder_ids[old, image_folder]
+
+
+def _misleading_names(labels: FileColumns, images: FileColumns) -> Iterator[Note]:
+    """Yield a note of each folder or archive whose name looks like a split's and says none."""
+    seen = set()
+    for files in (labels, images):
+        for folder in files.folders:
+            for path in folder.misleading:
+                if path not in seen:
+                    seen.add(path)
+                    yield Note(folder.split, escaped(path), MISLEADING, "folders", folder.split)
+
+
+def _count_rules(labels: FileColumns) -> list[SplitRule]:
+    names: dict[tuple[str, str], set[str]] = defaultdict(set)
+    counts: Counter[tuple[str, str]] = Counter()
+    numbers = np.bincount(labels.folder_ids, minlength=len(labels.folders)).tolist()
+    for folder, number in zip(labels.folders, numbers, strict=True):
+        if number:
+            key = folder.split, folder.decision.rule
+            names[key].update(filter(None, [folder.decision.name]))
+            counts[key] += number
+    return [SplitRule(*key, sorted(names[key]), counts[key]) for key in sorted(counts)]
 
 
 def _refuse_without_labels(root: Path, notes: list[Note]) -> NoReturn:
@@ -197,12 +164,12 @@ def _refuse_without_labels(root: Path, notes: list[Note]) -> NoReturn:
 def _read_archive(
     root: Path,
     path: str,
-    default_split: str,
+    default: SplitDecision,
     archives: list[Archive],
     builders: tuple[FileColumnsBuilder, FileColumnsBuilder],
     notes: list[Note],
 ) -> None:
-    split = _folder_of(path, default_split).split
+    split = _folder_of(path, default).split
     number = len(archives)
     try:
         path.encode()
@@ -217,7 +184,7 @@ def _read_archive(
         return
     archives.append(archive := Archive(path, stat.st_size, stat.st_mtime_ns))
     while chunks:
-        _add_entries(archive, number, *chunks.pop(0), default_split, builders, notes)
+        _add_entries(archive, number, *chunks.pop(0), default, builders, notes)
 
 
 def _add_entries(
@@ -225,7 +192,7 @@ def _add_entries(
     number: int,
     names: pa.LargeStringArray,
     table: np.ndarray,
-    default_split: str,
+    default: SplitDecision,
     builders: tuple[FileColumnsBuilder, FileColumnsBuilder],
     notes: list[Note],
 ) -> None:
@@ -239,15 +206,17 @@ def _add_entries(
     folders, stems, suffixes = split_paths(names)
     folders, suffixes = folders.dictionary_encode(), suffixes.dictionary_encode()
     in_folder = folders.indices.to_numpy()
-    known = [_folder_of(f"{archive.prefix}{folder}", default_split) for folder in folders.dictionary.to_pylist()]
+    known = [_folder_of(f"{archive.prefix}{folder}", default) for folder in folders.dictionary.to_pylist()]
     kinds = np.array([_kind_of(suffix) for suffix in suffixes.dictionary.to_pylist()], dtype=np.int64)
     kinds = kinds[suffixes.indices.to_numpy()]
     kinds[pc.starts_with(stems, "._").to_numpy(zero_copy_only=False)] = OTHER  # what macOS puts beside a file
     before, between = (pa.scalar(text, pa.large_string()) for text in (archive.prefix, ""))
     paths = pc.binary_join_element_wise(before, names, between)
-    split = _folder_of(archive.path, default_split).split
+    split = _folder_of(archive.path, default).split
     for row in np.flatnonzero((kinds == ZIP) | (kinds == ARCHIVE)).tolist():
         notes.append(Note(split, paths[row].as_py(), "archive inside an archive, left alone", "archives"))
+    for row in np.flatnonzero(kinds == UNREAD_IMAGE).tolist():
+        notes.append(Note(known[in_folder[row]].split, paths[row].as_py(), UNREAD, "images"))
     faults = _faults(names, table, kinds)
     for row, fault in faults.items():
         if kinds[row] == IMAGE:
@@ -260,11 +229,15 @@ def _add_entries(
         folder_ids = np.array([builder.folder_id(folder) for folder in known], dtype=np.int64)[in_folder[rows]]
         kept_faults = {i: faults[row] for i, row in enumerate(rows.tolist()) if row in faults} if faults else {}
         taken = pa.array(rows)
-        builder.extend(paths.take(taken), stems.take(taken), folder_ids, numbers, kept_faults)
+        taken_stems = label_stems(stems.take(taken)) if kind == LABEL else stems.take(taken)
+        builder.extend(paths.take(taken), taken_stems, folder_ids, numbers, kept_faults)
 
 
 def _kind_of(suffix: str) -> int:
-    return KINDS.get(suffix.lower(), OTHER)
+    suffix = suffix.lower()
+    if suffix in IMAGE_SUFFIXES:
+        return IMAGE if can_read(suffix) else UNREAD_IMAGE
+    return KINDS.get(suffix, OTHER)
 
 
 def _faults(names: pa.LargeStringArray, table: np.ndarray, kinds: np.ndarray) -> dict[int, str]:
@@ -279,13 +252,8 @@ def _faults(names: pa.LargeStringArray, table: np.ndarray, kinds: np.ndarray) ->
     return faults
 
 
-def _folder_of(folder: str, default_split: str) -> Folder:
-    """Tell a folder's split by the nearest folder or archive whose name says it, and its style by its own name."""
+def _folder_of(folder: str, default: SplitDecision) -> Folder:
+    """Tell a folder's split by the names on its path, and its style by its own name."""
     names = folder.split("/")
-    split = next(filter(None, map(_split_named, reversed(names))), None)
-    return Folder(split or default_split, normalize_text(names[-1]), split is not None)
-
-
-def _split_named(name: str) -> str | None:
-    """Return the split that a name says. AI Hub numbers the folders of some releases: "1.Training"."""
-    return SPLITS.get(normalize_text(name.removesuffix(".zip")).lstrip("0123456789.-_ "))
+    misleading = ["/".join(names[: i + 1]) for i, name in enumerate(names) if looks_like_split(name)]
+    return Folder(normalize_text(names[-1]), decide_split(folder, default), tuple(misleading))

@@ -12,10 +12,33 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from .paths import composed
+from .split_names import SplitDecision
 
-__all__ = ["FileColumns", "FileColumnsBuilder", "FileTable", "Folder"]
+__all__ = ["MAX_IMAGE_BYTES", "MAX_LABEL_BYTES", "Archive", "FileColumns", "FileColumnsBuilder", "FileTable", "Folder"]
 
 PLAIN = (-1, 0, 0, 0, 0, 0)
+MAX_LABEL_BYTES = 16 << 20  # an annotation has 3 KB
+MAX_IMAGE_BYTES = 256 << 20
+
+
+class Archive(NamedTuple):
+    """
+    A zip archive is known by its path relative to the data's root, and by its size and time when its contents were
+    read.
+    """
+
+    path: str
+    size: int
+    mtime_ns: int
+
+    def entry_name(self, path: str) -> str:
+        """Return the name in the archive of a path that :attr:`prefix` begins."""
+        return path[len(self.prefix) :]
+
+    @property
+    def prefix(self) -> str:
+        """Return what the paths of the archive's entries begin with, in tables of files and in problems."""
+        return f"{self.path}/"
 
 
 @dataclass
@@ -45,9 +68,22 @@ class FileTable:
 
 
 class Folder(NamedTuple):
-    split: str
+    """
+    A folder's name may tell the style of the images in it, and the names on its path the split.
+
+    Attributes:
+        style: its own name, folded.
+        decision: which split its files belong to, and why.
+        misleading: paths of the folders and archives on its path whose names look like a split's and say none.
+    """
+
     style: str
-    is_named: bool  # by a folder; else the split is the default
+    decision: SplitDecision
+    misleading: tuple[str, ...] = ()
+
+    @property
+    def split(self) -> str:
+        return self.decision.split
 
 
 @dataclass
@@ -79,6 +115,9 @@ class FileColumns:
         column = pc.fill_null(self.paths.take(pa.array(rows, mask=rows < 0)), "")
         refused = enumerate(rows.tolist()) if self.faults else ()
         return FileTable(column, numbers, {i: self.faults[row] for i, row in refused if row in self.faults})
+
+    def take_one(self, row: int) -> FileTable:
+        return self.take(np.array([row]))
 
 
 class FileColumnsBuilder:

@@ -12,12 +12,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from .image_types import IMAGE_SUFFIXES
+
 __all__ = [
     "NO_ID",
     "PathParts",
     "composed",
     "cut_texts",
     "escaped",
+    "label_stem_of",
+    "label_stems",
     "split_paths",
     "stem_id",
     "stem_ids",
@@ -137,6 +141,20 @@ def stem_of(path: str) -> str:
     name = path[path.rfind("/") + 1 :]
     stem = name[: name.rfind(".")] if "." in name else name
     return stem if stem.isascii() else unicodedata.normalize("NFC", stem)
+
+
+def label_stem_of(path: str) -> str:
+    """Return the stem of an annotation's image: "1" for "1.json", and for "1.jpg.json" too."""
+    stem = stem_of(path)
+    name, _, suffix = stem.rpartition(".")
+    return name if name and suffix.lower() in IMAGE_SUFFIXES else stem
+
+
+def label_stems(names: pa.LargeStringArray) -> pa.LargeStringArray:
+    """Return :func:`label_stem_of` of annotations, large_string (N,), from their names without ".json"."""
+    if not pc.any(pc.match_substring(names, "."), min_count=0).as_py():
+        return names
+    return pc.replace_substring_regex(names, f"(?i)^(.+)\\.({'|'.join(sorted(IMAGE_SUFFIXES))})$", r"\1")
 
 
 def stem_id(stem: str) -> int:

@@ -11,15 +11,17 @@ import os
 import zlib
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
 from ..store.zip_reader import ZipEntryError, read_at
-from .discovery import MAX_LABEL_BYTES, Archive
-from .file_table import FileTable
+from .file_table import MAX_LABEL_BYTES, Archive, FileTable
+from .json_faults import describe_json_fault
 
-__all__ = ["SourceReader", "UnreadableError", "file_stamp"]
+__all__ = ["Label", "SourceReader", "UnreadableError", "file_stamp"]
+
+ORIENTATION = 0x0112  # the EXIF tag; from 5 on the picture lies on its side
 
 
 class UnreadableError(Exception):
@@ -32,6 +34,23 @@ class UnreadableError(Exception):
 
     def __init__(self, reason: str, value: Any = None):
         self.reason, self.value = reason, value
+
+
+class Label(NamedTuple):
+    """
+    A label is an annotation as it was read.
+
+    Attributes:
+        data: the file's content, UTF-8 unless it is another of JSON's own encodings.
+        obj: its JSON value.
+        is_strict: whether orjson read it: then it holds no NaN and no infinity.
+        is_cp949: whether it was in the encoding of Korean Windows.
+    """
+
+    data: bytes
+    obj: Any
+    is_strict: bool
+    is_cp949: bool = False
 
 
 def file_stamp(stat: os.stat_result | None) -> bytes:
@@ -58,25 +77,22 @@ class SourceReader:
     def _files(self) -> dict[int, int]:
         return {}
 
-    def read_label(self, labels: FileTable, row: int) -> tuple[bytes, Any, bool]:
+    def read_label(self, labels: FileTable, row: int) -> Label:
         """
         Read an annotation.
-
-        Returns:
-            The file's content; its JSON value; and whether orjson read it: then it holds no NaN and no infinity.
 
         Raises:
             UnreadableError: it is damaged, is not to be read, or is no JSON.
         """
         data = self._read(labels, row)
         try:
-            return data, orjson.loads(data), True
+            return Label(data, orjson.loads(data), True)
         except orjson.JSONDecodeError:
             # Python's parser takes NaN, Infinity, a byte order mark and lone surrogates, which orjson refuses.
             try:
-                return data, json.loads(data), False
-            except (ValueError, RecursionError):
-                raise UnreadableError("not JSON") from None
+                return Label(data, json.loads(data), False)
+            except (ValueError, RecursionError) as error:
+                return _read_as_korean(data, error)
 
     def _read(self, labels: FileTable, row: int) -> bytes:
         if row in labels.faults:
@@ -116,13 +132,26 @@ class SourceReader:
 
     def image_fault(self, images: FileTable, row: int, size: tuple[int, int]) -> str:
         """
-        Look for a fault in an image.
+        Look for a fault in an image, as training would meet it.
 
         Args:
             size: width and height as the annotation states them.
 
         Returns:
             Why the image is not to be used, or "".
+        """
+        read_size = self.image_size(images, row, is_whole=True)
+        return "image broken" if read_size is None else "" if read_size == size else "image of another size"
+
+    def image_size(self, images: FileTable, row: int, is_whole: bool = False) -> tuple[int, int] | None:
+        """
+        Read an image's width and height, as training sees them: turned as its EXIF orientation says.
+
+        Args:
+            is_whole: decode it, to see whether it is whole; else its header alone is read.
+
+        Returns:
+            None: it cannot be read.
         """
         from PIL import Image
 
@@ -133,8 +162,22 @@ class SourceReader:
             if number >= 0:
                 source = io.BytesIO(read_at(self._open(number), offset, compressed_size, entry_size, method, path))
             with Image.open(source) as image:
-                image.load()
-                stored_size = image.size
+                if is_whole:
+                    image.load()
+                width, height = image.size
+                is_turned = image.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8)
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-            return "image broken"
-        return "" if stored_size == size else "image of another size"
+            return None
+        return (height, width) if is_turned else (width, height)
+
+
+def _read_as_korean(data: bytes, error: Exception) -> Label:
+    """Read JSON in the encoding of Korean Windows, or say what is wrong with it."""
+    if isinstance(error, UnicodeDecodeError):
+        try:
+            text = data.decode("cp949")
+            if "이미지" in text:
+                return Label(text.encode(), json.loads(text), False, is_cp949=True)
+        except (ValueError, RecursionError) as korean_error:
+            error = error if isinstance(korean_error, UnicodeDecodeError) else korean_error
+    raise UnreadableError("not JSON", describe_json_fault(error)) from None

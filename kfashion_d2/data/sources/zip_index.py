@@ -179,6 +179,8 @@ def _read_rows(directory: bytes, starts: list[int], start: int, shift: int) -> t
     numbers[:, 0] += shift
     name_starts = np.array(starts) + _ROW.itemsize
     names = _decode_all(cut_texts(content, name_starts, name_starts + fixed["name_size"]), fixed["flags"])
+    # Some Windows tools write their own separator, which the format does not allow and no K-Fashion name holds.
+    names = pc.replace_substring(names, "\\", "/")
     is_file = pc.invert(pc.ends_with(names, "/"))
     numbers = numbers[is_file.to_numpy(zero_copy_only=False)]
     if (numbers[:, 0] > start - numbers[:, 1]).any():

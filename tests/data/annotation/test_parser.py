@@ -183,7 +183,7 @@ def test_several_garments_in_one_list():
     ]
 
 
-@pytest.mark.parametrize("size", [None, 0, -3, "100", 99.5, math.nan, True, [100]])
+@pytest.mark.parametrize("size", [None, 0, -3, "100 px", "", 99.5, math.nan, True, [100]])
 def test_without_an_image_size_all_is_dropped_and_counted(size):
     record, problems = parse_annotation(annotation(**{"이미지 높이": size}), SCHEMA)
     assert record is None
