@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from ...utils.arrays import equals_neighbour, group_slices
 from ...utils.files import write_file
 from ..annotation.parser import Problem
-from ..sources.discovery import Note
+from ..sources.source_index import Note
 from ..store.schema import FILE_FIELDS
 from ..store.writer import write_table
 from .shard import ShardConverter, ShardResult, problem_line
@@ -77,7 +77,8 @@ class _Rows:
 def drop_duplicates(split: str, converter: ShardConverter, results: list[ShardResult], strict: bool) -> None:
     """
     Keep of annotations with one id the one made last (파일 생성일자), and the first of those made at one time. The
-    shards of the others are written anew, with what was dropped among their problems.
+    shards of the others are written anew, with what was dropped among their problems, each line with the file that was
+    kept.
 
     Args:
         split: its name.
@@ -90,15 +91,17 @@ def drop_duplicates(split: str, converter: ShardConverter, results: list[ShardRe
     rows = _Rows(converter, results)
     losers, keepers = _losers(rows)
     is_same = _have_equal_content(rows, losers, rows, keepers)  # of all, before any shard is written anew
+    kept_labels = rows.take(keepers, ["label_file"])["label_file"].combine_chunks() if len(keepers) else pa.array([])
     for shard, in_shard in group_slices(rows.shards[losers]):
         dropped = losers[in_shard]
         table = rows.take(dropped, ["label_file", "part"])
         lines = []
-        for label, parts, image_id, same in zip(
+        for label, parts, image_id, same, kept_label in zip(
             table["label_file"].to_pylist(),
             table["part"].to_pylist(),
             rows.ids[dropped].tolist(),
             is_same[in_shard].tolist(),
+            kept_labels[in_shard].to_pylist(),
             strict=True,
         ):
             reason = "duplicate id" if same else "duplicate id, other content"
@@ -110,7 +113,7 @@ def drop_duplicates(split: str, converter: ShardConverter, results: list[ShardRe
                 problems.append(Problem(name, "", "annotation dropped", "dropped"))
             for problem in problems:
                 results[shard].count_problem(problem)
-                lines.append(problem_line(split, label, problem))
+                lines.append(problem_line(split, label, problem, kept=kept_label))
             results[shard].counts.update(
                 images_out=-1, annotations_dropped=1, garments_out=-len(parts), garments_dropped=len(parts)
             )
