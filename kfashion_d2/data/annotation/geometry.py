@@ -47,9 +47,9 @@ def as_number(value: Any) -> float | None:
     Return a finite coordinate as a float, or None: booleans, other text than a number, NaN, infinities and absurd
     numbers are none.
     """
-    if isinstance(value, str):
-        value = float(value) if _NUMBER.fullmatch(value.strip()) else None
-    return float(value) if type(value) in (float, int) and -LIMIT < value < LIMIT else None
+    if type(value) in (float, int):
+        return float(value) if -LIMIT < value < LIMIT else None
+    return as_number(float(value)) if isinstance(value, str) and _NUMBER.fullmatch(value.strip()) else None
 
 
 def read_points(entry: dict[str, Any]) -> tuple[list[tuple[float, float]], bool]:
@@ -140,11 +140,10 @@ def resolve_geometry(rect: dict[str, Any], polygon: dict[str, Any], width: int, 
         notes.append((key, reason, action, value))
 
     for key, entry in (("렉트좌표", rect), ("폴리곤좌표", polygon)):
-        text = next(
-            (value for value in entry.values() if isinstance(value, str) and as_number(value) is not None), None
-        )
-        if text is not None:
-            note(key, TEXT_NUMBERS, "noted", text)
+        if str in map(type, entry.values()):
+            texts = [value for value in entry.values() if isinstance(value, str) and as_number(value) is not None]
+            if texts:
+                note(key, TEXT_NUMBERS, "noted", texts[0])
     points, complete = read_points(polygon)
     if not complete:
         note("폴리곤좌표", "polygon point incomplete")

@@ -116,9 +116,9 @@ def _is_labelled(labels: dict[str, Any], key: str, schema: AttributeSchema) -> b
     value = find_value(labels, key)
     if not isinstance(value, str) or not is_given(value):
         return False
-    folded = normalize_text(key)
-    if folded == normalize_text(schema.keys["category"]):
+    if key == schema.keys["category"]:
         return schema.categories.find(value) is not None
+    folded = normalize_text(key)
     groups = [group for group in schema.groups if folded in group.korean_keys]
     return any(group.find(value) is not None or normalize_text(value) in group.guideline for group in groups)
 

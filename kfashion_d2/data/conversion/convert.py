@@ -26,8 +26,8 @@ from ...utils.files import garbage_collector_off, new_path, replace_folder, writ
 from ...utils.output_folder import check_output_folder
 from ...utils.workers import map_in_order
 from ..annotation.parser import Problem
-from ..sources.discovery import MISLEADING, find_sources
-from ..sources.source_index import Note, SourceIndex
+from ..sources.discovery import find_sources
+from ..sources.source_index import MISLEADING, Note, SourceIndex
 from ..store.folder import check_split_folder, is_conversion_folder
 from ..store.schema import FORMAT
 from ..store.writer import store_hash
@@ -164,7 +164,7 @@ def _convert_all(
 
 
 def _warn_of_names(index: SourceIndex) -> None:
-    misleading = [note for note in index.notes() if note.reason == MISLEADING]
+    misleading = index.misleading_names()
     for note in misleading[:MOST_WARNINGS]:
         logger.warning("%s %s: what it holds goes to %s", note.path, MISLEADING, note.split)
     if len(misleading) > MOST_WARNINGS:

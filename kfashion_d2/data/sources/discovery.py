@@ -21,7 +21,7 @@ from .image_choice import ImageChooser
 from .image_join import join_images, splits_by_images
 from .image_types import IMAGE_SUFFIXES, can_read
 from .paths import escaped, label_stems, split_paths, text_column
-from .source_index import Note, SourceIndex, SplitRule
+from .source_index import MISLEADING, Note, SourceIndex, SplitRule
 from .split_names import (
     BY_DATA_ROOT,
     BY_DEFAULT,
@@ -40,10 +40,10 @@ __all__ = ["find_sources"]
 LABEL, IMAGE, ZIP, ARCHIVE, UNREAD_IMAGE, OTHER = range(6)
 KINDS = {  # by the name's ending
     "json": LABEL,
+    **dict.fromkeys(("jpg", "jpeg", "png"), IMAGE),  # of other kinds of images Pillow is asked
     "zip": ZIP,
     **dict.fromkeys(("tar", "tgz", "gz", "7z", "rar", "alz", "egg"), ARCHIVE),  # AI Hub's own shell downloads a tar
 }
-MISLEADING = "looks like the name of a split, but says none"
 UNREAD = "image type that cannot be read here: convert it to .jpg"
 
 
@@ -235,9 +235,10 @@ def _add_entries(
 
 def _kind_of(suffix: str) -> int:
     suffix = suffix.lower()
-    if suffix in IMAGE_SUFFIXES:
+    kind = KINDS.get(suffix, OTHER)
+    if kind == OTHER and suffix in IMAGE_SUFFIXES:
         return IMAGE if can_read(suffix) else UNREAD_IMAGE
-    return KINDS.get(suffix, OTHER)
+    return kind
 
 
 def _faults(names: pa.LargeStringArray, table: np.ndarray, kinds: np.ndarray) -> dict[int, str]:

@@ -12,8 +12,9 @@ import numpy as np
 from .file_table import Archive, FileColumns
 from .walk import DEAD_LINK, UNREADABLE
 
-__all__ = ["Note", "SourceIndex", "SplitRule"]
+__all__ = ["MISLEADING", "Note", "SourceIndex", "SplitRule"]
 
+MISLEADING = "looks like the name of a split, but says none"
 NOTES = 1 << 16  # that are made at a time
 
 
@@ -93,6 +94,10 @@ class SourceIndex:
             paths, folders = self.images.take(rows).paths, self.images.folder_ids[rows].tolist()
             for path, folder, second in zip(paths, folders, is_second.tolist(), strict=True):
                 yield Note(self.images.folders[folder].split, path, reasons[second], "images")
+
+    def misleading_names(self) -> list[Note]:
+        """List the notes of folders and archives whose names look like a split's and say none."""
+        return [note for note in self._notes if note.reason == MISLEADING]
 
     def _image_notes(self, reason: str, label_rows: np.ndarray, image_rows: np.ndarray) -> Iterator[Note]:
         """Yield a note of each annotation, with its image as the value."""

@@ -99,7 +99,7 @@ def looks_like_split(name: str) -> bool:
     if len(_splits_named(name)) == 1:
         return False
     return bool(_splits_named(name)) or any(
-        token in UNSURE or (len(token) > 4 and get_close_matches(token, WORDS, n=1, cutoff=0.84))
+        token in UNSURE or (token.isascii() and len(token) > 4 and get_close_matches(token, WORDS, n=1, cutoff=0.84))
         for token in _tokens(name)
     )
 

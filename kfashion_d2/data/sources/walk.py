@@ -85,7 +85,10 @@ def _list_folder(folder: str, path: str) -> tuple[list[str], list[str], list[Wal
     folders, names, faults = [], [], []
     with os.scandir(folder) as entries:
         for entry in entries:
-            if _is_dir(entry):
+            if entry.is_file(follow_symlinks=False):
+                if not entry.name.startswith("._"):
+                    names.append(entry.name)
+            elif _is_dir(entry):
                 if not entry.name.startswith(".") and entry.name != "__MACOSX":
                     folders.append(entry.name)
             elif entry.is_symlink() and not os.path.exists(entry.path):
