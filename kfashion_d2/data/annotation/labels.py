@@ -80,6 +80,8 @@ def parse_labels(
     """
     known_keys = {normalize_text(schema.keys["category"])}
     labelled = {tier: _is_labelled(labels, schema.keys[f"tier_{tier}"], schema) for tier in ("A", "B")}
+    category = find_value(labels, schema.keys["tier_B"])
+    has_category = isinstance(category, str) and is_given(category)  # be it one that nobody has heard of
     by_key = {normalize_text(name): (name, value) for name, value in labels.items()}
     attributes: dict[str, int | list[int]] = {}
     for group in schema.groups:
@@ -93,7 +95,7 @@ def parse_labels(
             if given:
                 notes.append((key, "value of a group that does not apply to the part", "noted", value))
             continue
-        if given and group.tier == "B" and not labelled["B"]:
+        if given and group.tier == "B" and not has_category:
             notes.append((key, "expert value without a category", "noted", value))
         if given:
             ids = _known_ids(group, part, key, value, notes)
