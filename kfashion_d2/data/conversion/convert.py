@@ -33,7 +33,8 @@ from ..store.schema import FORMAT
 from ..store.writer import store_hash
 from .duplicates import RefusedError, SharedIds, drop_duplicates
 from .earlier_splits import earlier_splits, problems_of
-from .shard import Job, ShardConverter, ShardResult, problem_line
+from .problem_lines import problem_line
+from .shard import Job, ShardConverter, ShardResult
 
 __all__ = ["convert_dataset", "summary_table"]
 

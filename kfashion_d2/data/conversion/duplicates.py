@@ -18,7 +18,8 @@ from ..annotation.parser import Problem
 from ..sources.source_index import Note
 from ..store.schema import FILE_FIELDS
 from ..store.writer import write_table
-from .shard import ShardConverter, ShardResult, problem_line
+from .problem_lines import problem_line
+from .shard import ShardConverter, ShardResult
 
 __all__ = ["RefusedError", "SharedIds", "drop_duplicates", "equal_rows"]
 

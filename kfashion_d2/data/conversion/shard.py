@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,7 +14,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import orjson
 import pyarrow as pa
 
 from ...schema import AttributeSchema
@@ -23,17 +21,16 @@ from ...utils.files import garbage_collector_off, write_file
 from ..annotation.no_break_space import find_no_break_spaces
 from ..annotation.parser import Problem, read_annotation
 from ..sources.file_table import Archive, FileTable
-from ..sources.paths import NO_ID, escaped, label_stem_of, stem_id
+from ..sources.paths import NO_ID, label_stem_of, stem_id
 from ..sources.reader import SourceReader, UnreadableError, file_stamp
 from ..store.schema import FILE_FIELDS, FORMAT, arrow_schema
 from ..store.writer import write_table
 from .fast_parser import FastParser
+from .problem_lines import problem_line, shown
 from .rows import ImageRow, merge_rows, record_row, resolve_rows, rows_to_table
 
-__all__ = ["Job", "ShardConverter", "ShardResult", "problem_line"]
+__all__ = ["Job", "ShardConverter", "ShardResult"]
 
-# What ends a line for some readers, and spaces that look like another.
-_UNSEEN = re.compile("[\x7f-\xa0\u1680\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff]")
 BATCH_BYTES = 32 << 20  # of files that are in memory at a time; all of a shard, unless they are of absurd size
 
 
@@ -72,32 +69,6 @@ class ShardResult:
 
     def count_problem(self, problem: Problem) -> None:
         self.problems[problem.reason, problem.action, "garments" if problem.part else "annotations"] += 1
-
-
-def problem_line(split: str, path: str, problem: Problem, **details: str) -> str:
-    """
-    Write a problem as a line of problems.jsonl, which any JSON parser reads, and writes again. Hangul stands in it as
-    it is, for people who search the file.
-
-    Args:
-        details: further keys.
-    """
-    entry: dict[str, Any] = {"split": split, "path": path, **problem._asdict(), **details}
-    try:
-        line = json.dumps(entry, allow_nan=False, default=str, ensure_ascii=False)
-        orjson.dumps(orjson.loads(line))
-    except (ValueError, TypeError, RecursionError):  # NaN, beyond a double, halves of surrogate pairs, deep nesting
-        value = None if problem.value is None else escaped(_shown(problem.value))
-        entry = {**entry, "path": escaped(path), "key": escaped(problem.key), "value": value}
-        line = json.dumps(entry, ensure_ascii=False)
-    return _UNSEEN.sub(lambda match: f"\\u{ord(match[0]):04x}", line) + "\n"
-
-
-def _shown(value: Any) -> str:
-    try:
-        return repr(value)
-    except (ValueError, RecursionError):
-        return "too long or too deep to show"
 
 
 def _dropped(reason: str, image: str, parts: list[str]) -> list[Problem]:
@@ -285,7 +256,7 @@ class ShardConverter:
                 lines.append(problem_line(job.split, path, problem))
                 if problem.action != "noted" and not result.first_refused:
                     where = ", ".join(filter(None, (problem.part, problem.key))) or "the whole file"
-                    result.first_refused = f"{path}: {problem.reason} ({where}), value {_shown(problem.value)}"
+                    result.first_refused = f"{path}: {problem.reason} ({where}), value {shown(problem.value)}"
 
     def _why_drop(self, job: Job, row: int, width: int, height: int) -> str:
         if not job.images.paths[row]:
