@@ -16,6 +16,7 @@ from ...schema import UNKNOWN
 from ..store.dataset import KFashionDataset
 from .coco_json import area
 from .common import attributes_in_words, iter_images, named_classes, relative_name, require_classes, write_object
+from .export_folder import check_export_file
 
 __all__ = ["coco_annotations", "coco_images", "export_coco"]
 
@@ -73,9 +74,10 @@ def export_coco(dataset: KFashionDataset, output: str | Path) -> Path:
         The file.
 
     Raises:
-        ValueError: another class mode.
+        ValueError: another class mode, or something else than an earlier export stands at `output`.
     """
     require_classes(dataset)
+    check_export_file(output, dataset)
     schema = dataset.schema
     write_object(
         output,

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from ...schema import UNKNOWN, AttributeSchema, kfashion_schema
 from ..store.schema import FILE_FIELDS, arrow_schema, records_to_table
-from ..store.writer import ROWS, write_split
+from ..store.writer import ROWS, check_split_folder, write_split
 from ..store.zip_reader import PREFIX, parse_zip_uri
 
 __all__ = ["import_coco"]
@@ -49,6 +49,7 @@ def import_coco(
         ValueError: it is not COCO, or a name is not in the vocabulary; the message says which and where.
     """
     path, schema = Path(path), schema or kfashion_schema()
+    check_split_folder(output, [path])
     try:
         coco = orjson.loads(path.read_bytes())
         categories = {entry["id"]: _category(entry, schema) for entry in coco["categories"]}
@@ -68,6 +69,8 @@ def import_coco(
     info = coco.get("info")
     stated = info.get("image_root") if isinstance(info, dict) else None
     root = image_root or (stated if isinstance(stated, str) and stated else path.parent)
+    if not path.resolve().is_relative_to(Path(root).resolve()):  # else the images' folder is the one that we work in
+        check_split_folder(output, [root])
     records = (_record(image, garments.get(image["id"], []), categories, schema, path) for image in images)
     zips: dict[tuple, int] = {}
     like: dict[str, Any] = {"schema": {"name": schema.name, "version": schema.version, "hash": schema.hash}, "zips": []}

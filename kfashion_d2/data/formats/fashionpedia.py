@@ -15,6 +15,7 @@ from typing import Any
 from ..store.dataset import KFashionDataset
 from .coco import coco_annotations, coco_images
 from .common import named_classes, require_classes, write_object
+from .export_folder import check_export_file
 
 __all__ = ["export_fashionpedia"]
 
@@ -45,9 +46,10 @@ def export_fashionpedia(dataset: KFashionDataset, output: str | Path) -> Path:
         The file.
 
     Raises:
-        ValueError: another class mode.
+        ValueError: another class mode, or something else than an earlier export stands at `output`.
     """
     require_classes(dataset)
+    check_export_file(output, dataset)
     schema = dataset.schema
     columns = [(group, label) for group in schema.groups for label in group.labels]
     write_object(

@@ -17,10 +17,11 @@ from typing import Any
 
 import orjson
 
-from ...utils.files import new_file
+from ...utils.files import new_file, write_file
 from ..store.dataset import KFashionDataset
 from ..store.zip_reader import PREFIX, read_image_bytes
 from .common import attributes_in_words, iter_images, require_classes
+from .export_folder import ExportFolder, new_export
 
 __all__ = ["export_fiftyone"]
 
@@ -37,32 +38,36 @@ def export_fiftyone(dataset: KFashionDataset, output: str | Path) -> Path:
         The folder.
 
     Raises:
-        ValueError: another class mode, or an archive that changed since the conversion.
+        ValueError: another class mode, an archive that changed since the conversion, or the folder is refused; see
+            :func:`.export_folder.new_export`.
         OSError: an image in an archive cannot be read.
     """
     require_classes(dataset)
     output = Path(output)
     names = [name.name for name in dataset.schema.thing_classes(dataset.classes)]
-    with new_file(output / "labels.json") as labels, new_file(output / "data.json") as data:
+    with (
+        new_export(output, "fiftyone", dataset) as folder,
+        new_file(folder.partial / "labels.json") as labels,
+        new_file(folder.partial / "data.json") as data,
+    ):
         labels.write(b'{"classes": ' + orjson.dumps(names) + b',\n"labels": {')
         data.write(b"{")
         for number, image in enumerate(iter_images(dataset, "fiftyone")):
             key = (b",\n" if number else b"\n") + orjson.dumps(str(image["image_id"])) + b": "
-            data.write(key + orjson.dumps(_media(image, output / "data")))
+            data.write(key + orjson.dumps(_media(image, folder)))
             labels.write(key + orjson.dumps([_detection(anno, image, dataset, names) for anno in image["annotations"]]))
         labels.write(b"}}\n")
         data.write(b"}\n")
     return output
 
 
-def _media(image: dict[str, Any], folder: Path) -> str:
+def _media(image: dict[str, Any], folder: ExportFolder) -> str:
     """Return an absolute path of an image, unpacked where it is in an archive."""
     if not image["file_name"].startswith(PREFIX):
         return image["file_name"]
-    target = (folder / f"{image['image_id']}{Path(image['file_name']).suffix.lower()}").resolve()
-    with new_file(target) as file:
-        file.write(read_image_bytes(image["file_name"]))
-    return str(target)
+    name = f"data/{image['image_id']}{Path(image['file_name']).suffix.lower()}"
+    write_file(folder.partial / name, read_image_bytes(image["file_name"]))
+    return str(folder.final / name)
 
 
 def _detection(

@@ -20,6 +20,7 @@ from ...utils.files import new_file
 from ..store.dataset import KFashionDataset
 from .coco import coco_images
 from .common import attributes_in_words, iter_images, require_classes
+from .export_folder import new_export
 
 __all__ = ["NOT_APPLICABLE", "UNKNOWN_NAME", "export_parquet"]
 
@@ -64,19 +65,18 @@ def export_parquet(dataset: KFashionDataset, output: str | Path) -> Path:
         The folder.
 
     Raises:
-        ValueError: another class mode.
+        ValueError: another class mode, or the folder is refused; see :func:`.export_folder.new_export`.
     """
     require_classes(dataset)
     output, text, number = Path(output), pa.string(), pa.float64()
     groups = {g.name: text if g.is_single else pa.list_(text) for g in dataset.schema.groups}
     box = dict.fromkeys(("x", "y", "width", "height"), number)
     garment = {"image_id": pa.int64(), "part": text, "index": pa.int32(), "category": text}
-    _write(
-        output / "garments.parquet",
-        _garments(dataset),
-        pa.schema({**garment, **box, "polygon": pa.list_(number), **groups}),
-    )
     texts = ("style", "sub_style", "label_file", "original_file_name", "created")
     columns = {"id": pa.int64(), "file_name": text, "height": pa.int32(), "width": pa.int32()}
-    _write(output / "images.parquet", coco_images(dataset), pa.schema({**columns, **dict.fromkeys(texts, text)}))
+    with new_export(output, "parquet", dataset) as folder:
+        columns_of_garments = pa.schema({**garment, **box, "polygon": pa.list_(number), **groups})
+        _write(folder.partial / "garments.parquet", _garments(dataset), columns_of_garments)
+        columns_of_images = pa.schema({**columns, **dict.fromkeys(texts, text)})
+        _write(folder.partial / "images.parquet", coco_images(dataset), columns_of_images)
     return output

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from ..store.dataset import KFashionDataset
 from ..store.zip_reader import read_image_bytes
 from .common import iter_images, require_classes
+from .export_folder import new_export
 
 __all__ = ["export_yolo"]
 
@@ -26,36 +28,42 @@ def export_yolo(dataset: KFashionDataset, output: str | Path) -> Path:
 
     Args:
         dataset: opened with classes="category_or_part".
-        output: a folder; another split may be exported to the same one. Images are linked where they are files.
+        output: a folder; another split of the store may be exported to the same one. Images are linked where they are
+            files.
 
     Returns:
         `data.yaml`, which names every split in the folder.
 
     Raises:
-        ValueError: another class mode.
+        ValueError: another class mode, or the folder is refused; see :func:`.export_folder.new_export`.
     """
     require_classes(dataset)
-    output, split = Path(output).resolve(), dataset.split_dir.resolve().name
-    images, labels = output / "images" / split, output / "labels" / split
-    for folder in (images, labels):
-        folder.mkdir(parents=True, exist_ok=True)
-    for image in iter_images(dataset, "yolo"):
-        lines = []
-        for anno in image["annotations"]:
-            x, y, w, h = anno["bbox"]
-            center = (x + w / 2) / image["width"], (y + h / 2) / image["height"]
-            numbers = *center, w / image["width"], h / image["height"]
-            lines.append(" ".join([str(anno["category_id"]), *(f"{number:.8f}" for number in numbers)]) + "\n")
-        stem = str(image["image_id"])
-        (labels / f"{stem}.txt").write_text("".join(lines), encoding="ascii")
-        target = images / (stem + os.path.splitext(image["file_name"])[1].lower())
-        target.unlink(missing_ok=True)
-        if os.path.isfile(image["file_name"]):
-            target.symlink_to(image["file_name"])
-        else:
-            target.write_bytes(read_image_bytes(image["file_name"]))
-    names = dataset.schema.thing_classes(dataset.classes)
-    splits = {path.name: f"images/{path.name}" for path in sorted((output / "images").iterdir())}
-    data = {"path": str(output), **splits, "names": {i: name.name for i, name in enumerate(names)}}
-    (output / "data.yaml").write_text(yaml.safe_dump(data, sort_keys=False, allow_unicode=True), encoding="utf-8")
-    return output / "data.yaml"
+    split = dataset.split_dir.resolve().name
+    with new_export(output, "yolo", dataset, join=True) as folder:
+        images, labels = (folder.partial / kind / split for kind in ("images", "labels"))
+        images.mkdir(parents=True)
+        labels.mkdir(parents=True)
+        for image in iter_images(dataset, "yolo"):
+            stem = str(image["image_id"])
+            (labels / f"{stem}.txt").write_text(_label_lines(image), encoding="ascii")
+            target = images / (stem + os.path.splitext(image["file_name"])[1].lower())
+            if os.path.isfile(image["file_name"]):
+                target.symlink_to(image["file_name"])
+            else:
+                target.write_bytes(read_image_bytes(image["file_name"]))
+        names = dataset.schema.thing_classes(dataset.classes)
+        splits = {name: f"images/{name}" for name in folder.splits}
+        data = {"path": str(folder.final), **splits, "names": {i: name.name for i, name in enumerate(names)}}
+        text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
+        (folder.partial / "data.yaml").write_text(text, encoding="utf-8")
+    return folder.final / "data.yaml"
+
+
+def _label_lines(image: dict[str, Any]) -> str:
+    lines = []
+    for anno in image["annotations"]:
+        x, y, w, h = anno["bbox"]
+        center = (x + w / 2) / image["width"], (y + h / 2) / image["height"]
+        numbers = *center, w / image["width"], h / image["height"]
+        lines.append(" ".join([str(anno["category_id"]), *(f"{number:.8f}" for number in numbers)]) + "\n")
+    return "".join(lines)

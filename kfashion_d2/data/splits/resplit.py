@@ -22,7 +22,7 @@ from ...schema import CATEGORY_GROUP
 from ...utils.files import new_file
 from ..statistics import label_statistics
 from ..store.dataset import KFashionDataset
-from ..store.writer import select_rows, write_split
+from ..store.writer import check_split_folder, data_folders, select_rows, write_split
 from .grouping import KINDS, connected_groups, find_image_pairs
 
 SIZE_WEIGHT = 30.0  # of the sizes of the splits against one label
@@ -56,7 +56,7 @@ def resplit(
 
     Raises:
         ValueError: the splits are of different vocabularies or image roots; no shares, or not positive ones; a name
-            that is no folder's, or of a split that is read.
+            that is no folder's; a new split would replace what is no split, or lie inside or around the data.
     """
     _check_together(datasets)
     if not shares or not all(0 < share < np.inf for share in shares.values()):
@@ -64,7 +64,7 @@ def resplit(
     for name in shares:
         if name != os.path.basename(name) or name.startswith(".") or not name:
             raise ValueError(f"a split cannot be called {name!r}: give the name of a folder in the output")
-        _check_output(datasets, Path(output, name))
+        check_split_folder(Path(output, name), data_folders(datasets))
     ids = np.concatenate([dataset.image_ids for dataset in datasets])
     pairs = find_image_pairs(datasets, images=images, max_distance=max_distance, workers=workers)
     groups = connected_groups(pairs, len(ids))
@@ -101,8 +101,10 @@ def take_subset(
         `images` and `garments`.
 
     Raises:
-        ValueError: not exactly one of `fraction` and `per_label`, or one that is out of range.
+        ValueError: not exactly one of `fraction` and `per_label`, or one that is out of range; the output is no split,
+            or lies inside or around the data.
     """
+    check_split_folder(output, data_folders([dataset]))
     if (fraction is None) == (per_label is None):
         raise ValueError("give either a fraction or a number per label")
     if fraction is not None:
@@ -249,13 +251,7 @@ def _some_of_each(rows: np.ndarray, labels: np.ndarray, num_rows: int, number: i
 
 
 def _write(datasets: Sequence[KFashionDataset], keep: np.ndarray, folder: Path) -> dict[str, int]:
-    _check_output(datasets, folder)
     return write_split(folder, select_rows(datasets, keep), datasets[0].meta, datasets[0].image_root)
-
-
-def _check_output(datasets: Sequence[KFashionDataset], folder: Path) -> None:
-    if any(os.path.realpath(dataset.split_dir) == os.path.realpath(folder) for dataset in datasets):
-        raise ValueError(f"{folder} is a split that is read; give another output")
 
 
 def _check_together(datasets: Sequence[KFashionDataset]) -> None:

@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,14 +19,54 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...utils.files import new_path, replace_folder
+from ...utils.output_folder import check_output_folder, is_left_by_system
 from .schema import FORMAT
 
 if TYPE_CHECKING:  # with it comes torch, which a conversion does without
     from .dataset import KFashionDataset
 
-__all__ = ["select_rows", "store_hash", "write_split", "write_table"]
+__all__ = ["check_split_folder", "data_folders", "select_rows", "store_hash", "write_split", "write_table"]
 
 ROWS = 4096  # images a shard
+SPLIT_FILES = ("meta.json", "shard-*.arrow", "coco_*.json", ".*.tmp")  # all that this package puts into a split
+
+
+def check_split_folder(folder: str | Path, sources: Iterable[str | Path] = ()) -> None:
+    """
+    Refuse to write a split over anything but an earlier one, or inside or around what is read.
+
+    Raises:
+        ValueError: as :func:`kfashion_d2.utils.output_folder.check_output_folder` says, or the folder is a split that
+            holds other files too, which would go with it.
+    """
+    check_output_folder(folder, marker=_is_split, sources=sources)
+    path = Path(folder)
+    for name in sorted(os.listdir(path)) if path.is_dir() else ():
+        if not is_left_by_system(name) and not any(fnmatchcase(name, pattern) for pattern in SPLIT_FILES):
+            raise ValueError(
+                f"{folder} would be replaced, but also holds {name}, which is no file of a split: move it away, or "
+                "give another output"
+            )
+
+
+def _is_split(folder: Path) -> bool:
+    try:
+        meta = json.loads((folder / "meta.json").read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(meta, dict) and {"format", "store_hash"} <= meta.keys()
+
+
+def data_folders(datasets: Iterable[KFashionDataset]) -> list[Path]:
+    """
+    List the folders that nothing may be written into: the splits, and their images. (An image root around the splits
+    themselves, as a COCO file's own folder is, does not count.)
+    """
+    folders: list[Path] = []
+    for dataset in datasets:
+        split, images = dataset.split_dir.resolve(), Path(dataset.image_root).resolve()
+        folders += [split] if split.is_relative_to(images) else [split, images]
+    return list(dict.fromkeys(folders))
 
 
 def write_table(path: Path, table: pa.Table) -> str:
@@ -63,7 +104,7 @@ def write_split(
     folder: str | Path, tables: Iterable[pa.Table], like: Mapping[str, Any], image_root: str | Path
 ) -> dict[str, int]:
     """
-    Write a split in one step: it appears when it is complete, and replaces an older one.
+    Write a split in one step: it appears when it is complete, and replaces an older one and nothing else.
 
     Args:
         folder: the split's folder, as in `datasets/kfashion/train`.
@@ -73,7 +114,11 @@ def write_split(
 
     Returns:
         `images` and `garments`.
+
+    Raises:
+        ValueError: the folder holds something else; see :func:`check_split_folder`.
     """
+    check_split_folder(folder)
     folder = Path(folder).resolve()
     partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     partial.mkdir(parents=True)

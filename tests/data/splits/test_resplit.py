@@ -158,7 +158,7 @@ def test_subsets_refuse(many, tmp_path, options, message):
 
 
 def test_a_split_is_never_written_over_itself(many):
-    with pytest.raises(ValueError, match="another output"):
+    with pytest.raises(ValueError, match="is what is read: give another folder"):
         take_subset(many, many.split_dir, fraction=0.5)
     assert len(KFashionDataset(many.split_dir)) == len(many)
 
@@ -196,7 +196,7 @@ def test_new_splits_refuse(many, tmp_path, shares, message):
 
 def test_a_resplit_over_its_source_is_refused_before_anything_is_written(many):
     before = sorted(many.split_dir.parent.iterdir())
-    with pytest.raises(ValueError, match="another output"):
+    with pytest.raises(ValueError, match="is what is read: give another folder"):
         resplit([many], many.split_dir.parent, {"new": 0.5, "train": 0.5})
     assert sorted(many.split_dir.parent.iterdir()) == before
 
