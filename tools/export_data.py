@@ -10,6 +10,8 @@ Write a converted split in another format; or read a COCO file back into a split
 import argparse
 import sys
 
+from tabulate import tabulate
+
 from kfashion_d2.data import KFashionDataset, formats, import_coco
 from kfashion_d2.data.formats import FORMATS
 from kfashion_d2.schema import AttributeSchema
@@ -30,6 +32,9 @@ def main():
         if args.from_coco:
             counts = import_coco(args.source, args.output, image_root=args.image_root, schema=schema)
             print(f"{counts['images']} images, {counts['garments']} garments: {args.output}")
+            if counts["problems"]:
+                print(tabulate(counts["problems"], headers="keys"))
+                print(f"\nEvery problem, with its annotation: {args.output}/problems.jsonl")
         else:
             dataset = KFashionDataset(args.source, "category_or_part", image_root=args.image_root, schema=schema)
             written = getattr(formats, f"export_{args.format}")(dataset, args.output)

@@ -28,7 +28,13 @@ if TYPE_CHECKING:  # with it comes torch, which a conversion does without
 __all__ = ["check_split_folder", "data_folders", "select_rows", "store_hash", "write_split", "write_table"]
 
 ROWS = 4096  # images a shard
-SPLIT_FILES = ("meta.json", "shard-*.arrow", "coco_*.json", ".*.tmp")  # all that this package puts into a split
+SPLIT_FILES = (
+    "meta.json",
+    "shard-*.arrow",
+    "coco_*.json",
+    "problems.jsonl",
+    ".*.tmp",
+)  # all that this package puts into a split
 
 
 def check_split_folder(folder: str | Path, sources: Iterable[str | Path] = ()) -> None:
@@ -101,7 +107,12 @@ def select_rows(datasets: Iterable[KFashionDataset], keep: np.ndarray) -> Iterat
 
 
 def write_split(
-    folder: str | Path, tables: Iterable[pa.Table], like: Mapping[str, Any], image_root: str | Path
+    folder: str | Path,
+    tables: Iterable[pa.Table],
+    like: Mapping[str, Any],
+    image_root: str | Path,
+    *,
+    dropped: Mapping[str, int] | None = None,
 ) -> dict[str, int]:
     """
     Write a split in one step: it appears when it is complete, and replaces an older one and nothing else.
@@ -111,6 +122,7 @@ def write_split(
         tables: with the columns of :func:`kfashion_d2.data.store.schema.arrow_schema`; may be small or large.
         like: has the `schema` and the `zips` of the tables, as the `meta` of a split; read when all is written.
         image_root: the folder that `file_name` is relative to.
+        dropped: the `images` and `garments` that were left out of the tables; read when all is written.
 
     Returns:
         `images` and `garments`.
@@ -131,6 +143,7 @@ def write_split(
             rows.append(table.num_rows)
             garments += pc.sum(pc.list_value_length(table["part"])).as_py() or 0
         images = sum(rows)
+        left_out = {"images": 0, "garments": 0, **(dropped or {})}
         meta = {
             "format": FORMAT,
             "schema": like["schema"],
@@ -138,12 +151,12 @@ def write_split(
             "image_root": os.path.relpath(Path(image_root).resolve(), folder).replace(os.sep, "/"),
             "zips": like["zips"],
             "rows": rows,
-            "annotations": images,
+            "annotations": images + left_out["images"],
             "images_out": images,
-            "annotations_dropped": 0,
-            "garments": garments,
+            "annotations_dropped": left_out["images"],
+            "garments": garments + left_out["garments"],
             "garments_out": garments,
-            "garments_dropped": 0,
+            "garments_dropped": left_out["garments"],
         }
         (partial / "meta.json").write_text(json.dumps(meta, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         replace_folder(partial, folder)

@@ -30,7 +30,7 @@ def test_there_and_back_is_exact(which, request, tmp_path):
     counts = import_coco(first, tmp_path / "mine/train")
     back = KFashionDataset(tmp_path / "mine/train", "category_or_part")
     assert list(back) == list(dataset)
-    assert counts == {"images": len(dataset), "garments": int(dataset.num_garments.sum())}
+    assert counts == {"images": len(dataset), "garments": int(dataset.num_garments.sum()), "problems": []}
     assert export_coco(back, tmp_path / "b.json").read_bytes() == first.read_bytes()
 
 
@@ -78,22 +78,40 @@ def test_a_foreign_coco_file(tmp_path):
 @pytest.mark.parametrize(
     "change, message",
     [
-        (lambda c: c.pop("images"), "not a COCO file"),
-        (lambda c: c["categories"][0].update(name="sock"), "no label 'sock'"),
-        (lambda c: c["images"].append(c["images"][0]), "twice"),
-        (lambda c: c["annotations"][0].update(image_id=12345), "image 12345"),
-        (lambda c: c["annotations"][0]["attributes"].update(color="ultraviolet"), "image 5: no label 'ultraviolet'"),
-        (lambda c: c["annotations"][0].pop("bbox"), "image 5: KeyError"),
-        (lambda c: c["annotations"][0].update(bbox=[1, 2, 3]), r"image 5: bbox \[1, 2, 3\] is not of four"),
-        (lambda c: c["annotations"][0].update(bbox=[1, 2, "3", 4]), "image 5: .* not all numbers"),
-        (lambda c: c["annotations"][0].update(segmentation=[[1, 2, 3, 4, 5, None]]), "image 5: .* not all numbers"),
-        (lambda c: c["annotations"][0].update(part="hat"), "image 5: no .*'hat'"),
-        (lambda c: c["annotations"][0].update(part=["top"]), "image 5: part .* is not text"),
-        (lambda c: c["annotations"][0].update(attributes="red"), "image 5: attributes .red. are no object"),
-        (lambda c: c["images"][0].update(height="100"), "image 5: height '100' is not a number"),
+        (lambda c: c.pop("images"), "not a COCO file: it has no list 'images'"),
+        (lambda c: c["categories"][2].update(name="sock"), "image 5, annotation 1: category_id 3 is 'sock', .* rename"),
+        (lambda c: c["images"].append(c["images"][0]), "the image id 5 stands twice; give"),
+        (lambda c: c["annotations"].append(7), r"annotations\[3\] is 7, not an object"),
+        (lambda c: c["annotations"][0].pop("image_id"), "annotation 1: the key 'image_id' is missing; add"),
+        (lambda c: c["annotations"][0].pop("category_id"), "annotation 1: the key 'category_id' is missing; add"),
+        (lambda c: c["categories"][1].pop("name"), r"categories\[1\]: the key 'name' is missing"),
+        (
+            lambda c: c["annotations"][0]["attributes"].update(color="ultraviolet"),
+            "image 5, annotation 1: attributes, color: no label 'ultraviolet'; choose from",
+        ),
+        (
+            lambda c: c["annotations"][0]["attributes"].update(material="jersey"),
+            "annotation 1: attributes, material: 'jersey' is no list",
+        ),
+        (lambda c: c["annotations"][0].update(bbox=[1, 2, 3]), r"annotation 1: bbox \[1, 2, 3\] is not of four"),
+        (lambda c: c["annotations"][0].update(bbox=[1, 2, "x", 4]), "annotation 1: bbox .* not all numbers"),
+        (
+            lambda c: c["annotations"][0].update(segmentation=[[1, 2, 3, 4, 5, None]]),
+            "annotation 1: .* not all numbers",
+        ),
+        (lambda c: c["annotations"][0].update(segmentation=[7, [1, 2]]), "annotation 1: .* not all numbers"),
+        (lambda c: c["annotations"][0].update(segmentation=[[1, 2], 7]), "annotation 1: segmentation has 7 among"),
+        (lambda c: c["annotations"][0].update(segmentation="x"), "annotation 1: segmentation 'x' is no list"),
+        (lambda c: c["annotations"][0].update(part="hat"), "annotation 1: part: no .*'hat'"),
+        (lambda c: c["annotations"][0].update(part=["top"]), "annotation 1: part .* is not text"),
+        (lambda c: c["annotations"][0].update(attributes="red"), "annotation 1: attributes .red. are no object"),
+        (lambda c: c["images"][0].update(height="tall"), "image 5: height 'tall' is not a number"),
+        (lambda c: c["images"][0].update(height=100.5), "image 5: height 100.5 is not a number"),
         (lambda c: c["images"][0].update(width=2**40), "image 5: width 1099511627776 is not a number"),
+        (lambda c: c["images"][0].pop("width"), "image 5: the key 'width' is missing; add"),
         (lambda c: c["images"][0].update(file_name=None), "image 5: file_name None is not text"),
-        (lambda c: c["images"][0].update(style=["modern"]), "image 5: "),
+        (lambda c: c["images"][0].update(style=["modern"]), "image 5: style .* is not text"),
+        (lambda c: c["images"][0].update(id="a"), r"images\[0\]: id 'a' is not a number"),
     ],
     ids=lambda value: value.replace("\\", "")[:24] if isinstance(value, str) else "",
 )
