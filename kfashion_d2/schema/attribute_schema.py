@@ -205,6 +205,22 @@ class AttributeSchema:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @cached_property
+    def _content(self) -> tuple:
+        """Return all that the schema says, spellings too, for comparisons."""
+        indices = (self.parts, self.categories, self.styles, *(group.index_of for group in self.groups))
+        groups = tuple((group.korean, group.korean_keys, group.guideline) for group in self.groups)
+        return self.hash, self.keys, groups, tuple(index.spellings for index in indices)
+
+    def __eq__(self, other: object) -> bool:
+        """Compare by content: a schema file that is read twice gives equal schemas."""
+        if not isinstance(other, AttributeSchema):
+            return NotImplemented
+        return self is other or self._content == other._content
+
+    def __hash__(self) -> int:
+        return hash(self.hash)
+
+    @cached_property
     def applicable(self) -> np.ndarray:
         """Say whether a label's group applies to a part, for the P parts; bool (P, L)."""
         rows = np.zeros((len(self.parts), self.num_labels), dtype=bool)

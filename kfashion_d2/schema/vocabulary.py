@@ -81,6 +81,11 @@ class LabelIndex:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def spellings(self) -> dict[str, int]:
+        """Return every accepted Korean spelling -> the label's id."""
+        return {**self._by_key, **self._exact}
+
     def find(self, text: str) -> int | None:
         """Return the id of a Korean spelling, aliases included, or None."""
         index = self._exact.get(text)

@@ -1,10 +1,12 @@
 import json
 import pickle
 import unicodedata
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import kfashion_d2.schema
 from kfashion_d2.schema import UNSURE, AttributeSchema, Label, LabelIndex, kfashion_schema
 
 SCHEMA = kfashion_schema()
@@ -160,3 +162,20 @@ def _yaml():
     from kfashion_d2.schema import attribute_schema
 
     return attribute_schema._YAML
+
+
+def test_schemas_compare_by_content(tmp_path):
+    path = Path(kfashion_d2.schema.__file__).with_name("kfashion.yaml")
+    again = AttributeSchema.from_file(path)
+    assert again is not SCHEMA and again == SCHEMA and hash(again) == hash(SCHEMA)
+    assert again.for_classes("part") == SCHEMA.for_classes("part") != SCHEMA
+    assert SCHEMA.subset(["color"]) != SCHEMA.subset(["length"]) and SCHEMA != "kfashion"
+    text = path.read_text("utf-8")
+    for old, new in (
+        ("{레깅스: 래깅스}", "{레깅쓰: 래깅스}"),
+        ("red: 레드", "red: 빨강"),
+        ("version: 1", "version: 2"),
+    ):
+        assert text.count(old) >= 1
+        (tmp_path / "other.yaml").write_text(text.replace(old, new), "utf-8")
+        assert AttributeSchema.from_file(tmp_path / "other.yaml") != SCHEMA

@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 import os
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from torch.utils.data import Dataset
@@ -55,7 +55,7 @@ def read_meta(split_dir: str | Path, schema: AttributeSchema) -> dict[str, Any]:
     return meta
 
 
-class KFashionDataset(Dataset):
+class KFashionDataset(Dataset[dict[str, Any]], Sequence[dict[str, Any]]):
     """
     A converted split as a sequence of Detectron2 dataset dicts, made when asked for. A million images open at once
     and share their memory between processes; pickling it costs nothing, the other side maps the files again.
@@ -161,18 +161,29 @@ class KFashionDataset(Dataset):
             raise KeyError(image_id)
         return int(self._id_order[row])
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
+    @overload
+    def __getitem__(self, index: int) -> dict[str, Any]: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[dict[str, Any]]: ...
+
+    def __getitem__(self, index: int | slice) -> dict[str, Any] | list[dict[str, Any]]:
         """
-        Make the dataset dict of an image, a new one at every call.
+        Make the dataset dict of an image, or those of a slice; new ones at every call.
 
         Raises:
             IndexError: past the end.
         """
+        if isinstance(index, slice):
+            return [self._record(i) for i in range(*index.indices(len(self)))]
         index = int(index)
         if index < 0:
             index += len(self)
         if not 0 <= index < len(self):
             raise IndexError(f"image {index} of {len(self)} in {self.split_dir}")
+        return self._record(index)
+
+    def _record(self, index: int) -> dict[str, Any]:
         number = bisect_right(self._ends, index)
         row = index - (self._ends[number - 1] if number else 0)
         shard = self._shards[number] or self._shard(number)

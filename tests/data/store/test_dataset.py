@@ -1,5 +1,7 @@
 import pickle
+import random
 import shutil
+from collections.abc import Sequence
 
 import pytest
 
@@ -84,3 +86,14 @@ def test_another_schema_is_refused_with_both_hashes(split):
 def test_a_missing_split_says_how_to_make_one(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"convert_kfashion\.py"):
         KFashionDataset(tmp_path)
+
+
+def test_it_is_a_sequence(demo_store):
+    dataset = KFashionDataset(demo_store / "train")
+    assert isinstance(dataset, Sequence)
+    everything = list(dataset)
+    assert dataset[2:9:3] == everything[2:9:3] and dataset[-2:] == everything[-2:] and dataset[30:] == []
+    assert dataset[:] == everything and list(reversed(dataset)) == everything[::-1]
+    assert random.Random(1).sample(dataset, 3) == random.Random(1).sample(everything, 3)
+    assert random.Random(2).choice(dataset) in everything
+    assert dataset.index(everything[5]) == 5 and dataset.count(everything[5]) == 1
