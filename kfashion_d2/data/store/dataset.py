@@ -93,7 +93,8 @@ class KFashionDataset(Dataset[dict[str, Any]], Sequence[dict[str, Any]]):
         self.schema = base.for_classes(classes)
         self.meta = read_meta(split_dir, base)
         self.store_hash: str = self.meta["store_hash"]
-        root = Path(image_root) if image_root else self.split_dir / self.meta["image_root"]
+        # Relative to where the split really is: through a link, ".." leads elsewhere.
+        root = Path(image_root) if image_root else self.split_dir.resolve() / self.meta["image_root"]
         self.image_root = os.path.normpath(os.path.abspath(root))
         self._archives = [
             (os.path.join(self.image_root, archive["path"]), archive["size"], archive["mtime_ns"])

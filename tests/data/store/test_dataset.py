@@ -2,6 +2,7 @@ import pickle
 import random
 import shutil
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
@@ -97,3 +98,22 @@ def test_it_is_a_sequence(demo_store):
     assert random.Random(1).sample(dataset, 3) == random.Random(1).sample(everything, 3)
     assert random.Random(2).choice(dataset) in everything
     assert dataset.index(everything[5]) == 5 and dataset.count(everything[5]) == 1
+
+
+@pytest.mark.parametrize("link", ["kfashion", "kfashion/train"])
+def test_a_store_behind_a_link_finds_its_images(demo_store, tmp_path, link):
+    """As `ln -s` into datasets/, which is Detectron2's habit."""
+    path = tmp_path / "a/b/datasets" / link
+    path.parent.mkdir(parents=True)
+    path.symlink_to(demo_store / "train" if link.endswith("train") else demo_store)
+    linked = KFashionDataset(tmp_path / "a/b/datasets/kfashion/train")
+    assert list(linked) == list(KFashionDataset(demo_store / "train"))
+    assert all(Path(image["file_name"]).is_file() for image in linked)
+
+
+def test_a_store_converted_to_a_link_finds_its_images(split, tmp_path):
+    (tmp_path / "disk/deep/er").mkdir(parents=True)
+    (tmp_path / "linked").symlink_to(tmp_path / "disk/deep/er")
+    convert_dataset(tmp_path / "data", tmp_path / "linked/out")
+    for folder in ("linked/out", "disk/deep/er/out"):
+        assert list(KFashionDataset(tmp_path / folder / "train")) == list(KFashionDataset(split))
