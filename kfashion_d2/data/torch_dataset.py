@@ -101,7 +101,7 @@ class TorchDataset(Dataset):
         if image.size != (record["width"], record["height"]):
             raise ValueError(f"it is of size {image.size}, not {(record['width'], record['height'])}")
         pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255
-        annos = [anno for anno in record["annotations"] if anno["category_id"] != UNKNOWN]
+        annos = [anno for anno in record["annotations"] if anno["category_id"] != UNKNOWN and not anno["iscrowd"]]
         boxes = torch.tensor([anno["bbox"] for anno in annos], dtype=torch.float32).reshape(-1, 4)
         boxes[:, 2:] += boxes[:, :2]
         size = (record["height"], record["width"])

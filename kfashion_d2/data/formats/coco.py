@@ -53,7 +53,7 @@ def coco_annotations(dataset: KFashionDataset, first_category: int = 1) -> Itera
                 "category_id": anno["category_id"] + first_category,
                 "bbox": anno["bbox"],
                 "area": area(anno),
-                "iscrowd": 0,
+                "iscrowd": anno["iscrowd"],
                 "segmentation": anno["segmentation"],
                 "mask_valid": anno["mask_valid"],
                 "part": anno["part"],

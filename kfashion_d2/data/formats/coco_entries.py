@@ -146,6 +146,11 @@ class CocoRecords:
         self.problems: list[tuple[str, Problem]] = []
         self.num_dropped = {"images": 0, "garments": 0}
 
+    @property
+    def has_crowd(self) -> bool:
+        """Say whether any annotation is a crowd region."""
+        return any(_is_crowd(anno) for annos in self.coco.garments.values() for anno in annos)
+
     def __iter__(self) -> Iterator[dict[str, Any]]:
         for image_id, image in self.coco.images.items():
             record = self._record(image_id, image)
@@ -238,8 +243,13 @@ class CocoRecords:
             "bbox": bbox,
             "segmentation": [ring],
             "mask_valid": ring is not None,
+            "iscrowd": int(_is_crowd(anno)),
             "attributes": _attributes(anno.get("attributes"), part, self.schema, where),
         }
+
+
+def _is_crowd(anno: dict[str, Any]) -> bool:
+    return bool(_as_whole(anno.get("iscrowd")))
 
 
 def _geometry(

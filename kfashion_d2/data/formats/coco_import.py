@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from ...schema import AttributeSchema, kfashion_schema
 from ...utils.files import write_file
-from ..store.schema import FILE_FIELDS, arrow_schema, records_to_table
+from ..store.schema import CROWD, FILE_FIELDS, arrow_schema, records_to_table
 from ..store.writer import ROWS, check_split_folder, write_split
 from ..store.zip_reader import PREFIX, parse_zip_uri
 from .coco_entries import CocoRecords, read_coco_file
@@ -38,8 +38,9 @@ def import_coco(
     Categories are found by their English and Korean names and by the names of `coco_names.yaml`, labels by their
     English names; see :mod:`kfashion_d2.data.formats.coco`. "other top" is a top of unknown category, and so is a
     part's name that is no category ("outer"). Where an annotation has no `attributes` at all, the groups that apply to
-    it are unknown. Boxes and polygons are clipped, mended or dropped by the converter's rule; annotations of an image
-    or a category that is not listed, and images of no size, are dropped.
+    it are unknown. Crowd regions (`iscrowd`) stay what they are, which nothing trains on. Boxes and polygons are
+    clipped, mended or dropped by the converter's rule; annotations of an image or a category that is not listed, and
+    images of no size, are dropped.
 
     Args:
         path: the JSON file; read as a whole.
@@ -65,7 +66,7 @@ def import_coco(
     records = CocoRecords(coco, schema, str(root))
     zips: dict[tuple, int] = {}
     like: dict[str, Any] = {"schema": {"name": schema.name, "version": schema.version, "hash": schema.hash}, "zips": []}
-    tables = _tables(iter(records), schema, str(root), zips, like["zips"])
+    tables = _tables(records, schema, str(root), zips, like["zips"])
     counts = write_split(output, tables, like, root, dropped=records.num_dropped)
     if records.problems:
         lines = (_problem_line(Path(output).resolve().name, path, *problem) for problem in records.problems)
@@ -89,14 +90,19 @@ def _problem_line(split: str, path: Path, place: str, problem: Any) -> str:
 
 
 def _tables(
-    records: Iterator[dict[str, Any]], schema: AttributeSchema, root: str, numbers: dict[tuple, int], zips: list
+    records: CocoRecords, schema: AttributeSchema, root: str, numbers: dict[tuple, int], zips: list
 ) -> Iterator[pa.Table]:
-    while chunk := list(islice(records, ROWS)):
+    columns = arrow_schema(schema, crowd=records.has_crowd)
+    rows = iter(records)
+    while chunk := list(islice(rows, ROWS)):
         table = records_to_table(chunk, schema)
         files = [_file_columns(record, root, numbers, zips) for record in chunk]
         for name, kind in FILE_FIELDS.items():
             table = table.append_column(pa.field(name, kind), pa.array([row[name] for row in files], kind))
-        yield table.select(arrow_schema(schema).names).cast(arrow_schema(schema))
+        if CROWD in columns.names:
+            crowd = [[anno[CROWD] for anno in record["annotations"]] for record in chunk]
+            table = table.append_column(CROWD, pa.array(crowd, pa.list_(pa.int8())))
+        yield table.select(columns.names).cast(columns)
 
 
 def _file_columns(record: dict[str, Any], root: str, numbers: dict[tuple, int], zips: list) -> dict[str, Any]:

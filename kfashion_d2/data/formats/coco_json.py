@@ -33,7 +33,7 @@ def _annotations(dataset: KFashionDataset, image: dict[str, Any]) -> Iterator[di
                 "category_id": class_id + 1,
                 "bbox": anno["bbox"],
                 "area": area(anno),
-                "iscrowd": int(not known),
+                "iscrowd": int(not known or anno["iscrowd"]),
                 "segmentation": anno["segmentation"],
                 "mask_valid": anno["mask_valid"],
             }

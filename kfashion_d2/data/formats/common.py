@@ -41,6 +41,11 @@ def iter_images(dataset: KFashionDataset, desc: str) -> Iterator[dict[str, Any]]
         yield dataset[index]
 
 
+def trained_annotations(image: dict[str, Any]) -> list[dict[str, Any]]:
+    """List the annotations of an image that are no crowd regions, for formats that have no place for those."""
+    return [anno for anno in image["annotations"] if not anno["iscrowd"]]
+
+
 def relative_name(dataset: KFashionDataset, file_name: str) -> str:
     """Return an image's name relative to the image root, with forward slashes; as it is where it does not lie there."""
     root = dataset.image_root + os.sep

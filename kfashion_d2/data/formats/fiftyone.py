@@ -20,7 +20,7 @@ import orjson
 from ...utils.files import new_file, write_file
 from ..store.dataset import KFashionDataset
 from ..store.zip_reader import PREFIX, read_image_bytes
-from .common import attributes_in_words, iter_images, require_classes
+from .common import attributes_in_words, iter_images, require_classes, trained_annotations
 from .export_folder import ExportFolder, new_export
 
 __all__ = ["export_fiftyone"]
@@ -55,7 +55,9 @@ def export_fiftyone(dataset: KFashionDataset, output: str | Path) -> Path:
         for number, image in enumerate(iter_images(dataset, "fiftyone")):
             key = (b",\n" if number else b"\n") + orjson.dumps(str(image["image_id"])) + b": "
             data.write(key + orjson.dumps(_media(image, folder)))
-            labels.write(key + orjson.dumps([_detection(anno, image, dataset, names) for anno in image["annotations"]]))
+            labels.write(
+                key + orjson.dumps([_detection(anno, image, dataset, names) for anno in trained_annotations(image)])
+            )
         labels.write(b"}}\n")
         data.write(b"}\n")
     return output

@@ -19,7 +19,7 @@ from ...schema import UNKNOWN
 from ...utils.files import new_file
 from ..store.dataset import KFashionDataset
 from .coco import coco_images
-from .common import attributes_in_words, iter_images, require_classes
+from .common import attributes_in_words, iter_images, require_classes, trained_annotations
 from .export_folder import new_export
 
 __all__ = ["NOT_APPLICABLE", "UNKNOWN_NAME", "export_parquet"]
@@ -32,7 +32,7 @@ ROWS = 50_000  # a row group
 def _garments(dataset: KFashionDataset) -> Iterator[dict[str, Any]]:
     schema = dataset.schema
     for image in iter_images(dataset, "garments"):
-        for anno in image["annotations"]:
+        for anno in trained_annotations(image):
             words = attributes_in_words(anno, schema)
             row = {"image_id": image["image_id"], "part": anno["part"], "index": anno["index"]}
             class_id = anno["category_id"]

@@ -16,7 +16,7 @@ import yaml
 
 from ..store.dataset import KFashionDataset
 from ..store.zip_reader import read_image_bytes
-from .common import iter_images, require_classes
+from .common import iter_images, require_classes, trained_annotations
 from .export_folder import new_export
 
 __all__ = ["export_yolo"]
@@ -61,7 +61,7 @@ def export_yolo(dataset: KFashionDataset, output: str | Path) -> Path:
 
 def _label_lines(image: dict[str, Any]) -> str:
     lines = []
-    for anno in image["annotations"]:
+    for anno in trained_annotations(image):
         x, y, w, h = anno["bbox"]
         center = (x + w / 2) / image["width"], (y + h / 2) / image["height"]
         numbers = *center, w / image["width"], h / image["height"]

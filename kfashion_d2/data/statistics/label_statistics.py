@@ -19,18 +19,19 @@ __all__ = ["class_ids", "garment_labels", "has_file", "image_labels", "label_cou
 
 
 def class_ids(dataset: KFashionDataset, shard: StoreShard) -> np.ndarray:
-    """Return the class of each garment of a shard in the dataset's class mode, -1 unknown; int64 (G,)."""
+    """Return the class of each garment of a shard in the dataset's class mode, -1 unknown or a crowd; int64 (G,)."""
     parts, categories = (np.asarray(column, dtype=np.int64) for column in (shard.part, shard.category))
+    classes = categories
     if dataset.classes == "part":
-        return parts
-    if dataset.classes == "category_or_part":
-        return np.where(categories == UNKNOWN, len(dataset.schema.categories) + parts, categories)
-    return categories
+        classes = parts
+    elif dataset.classes == "category_or_part":
+        classes = np.where(categories == UNKNOWN, len(dataset.schema.categories) + parts, categories)
+    return np.where(_is_crowd(shard, len(classes)), UNKNOWN, classes)
 
 
 def garment_labels(shard: StoreShard, name: str, num_garments: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """
-    Read the labels of a group in a shard.
+    Read the labels of a group in a shard. Of crowd regions nothing is known.
 
     Returns:
         bool (G,): whether the group is known of the garment; then the known labels: int64 (M,) garments, their labels.
@@ -38,16 +39,22 @@ def garment_labels(shard: StoreShard, name: str, num_garments: int) -> tuple[np.
     single = {**dict(shard.single), CATEGORY_GROUP: shard.category}
     if name in single:
         values = np.asarray(single[name])
-        known = values >= 0
+        known = (values >= 0) & ~_is_crowd(shard, num_garments)
         return known, np.flatnonzero(known), values[known].astype(np.int64)
     lists = dict(shard.multi)[name]
     offsets = np.asarray(lists.offsets)
     values = np.asarray(lists.values)[offsets[0] : offsets[-1]]
     garments = np.repeat(np.arange(num_garments), np.diff(offsets))
-    known = np.ones(num_garments, dtype=bool)
+    known = ~_is_crowd(shard, num_garments)
     known[garments[values < 0]] = False
     kept = known[garments]
     return known, garments[kept], values[kept].astype(np.int64)
+
+
+def _is_crowd(shard: StoreShard, num_garments: int) -> np.ndarray:
+    if shard.crowd is None:
+        return np.zeros(num_garments, dtype=bool)
+    return np.asarray(shard.crowd) != 0
 
 
 def has_file(shard: StoreShard) -> np.ndarray:

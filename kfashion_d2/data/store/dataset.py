@@ -220,7 +220,7 @@ class KFashionDataset(Dataset[dict[str, Any]], Sequence[dict[str, Any]]):
         return zip_uri(path, name, (offsets[row], compressed_sizes[row], sizes[row], methods[row], *archive_facts))
 
     def _annotation(self, shard: StoreShard, garment: int) -> dict[str, Any]:
-        parts, indices, categories, boxes, polygon_at, polygons, single, multi = shard.garment_views
+        parts, indices, categories, boxes, polygon_at, polygons, single, multi, crowd = shard.garment_views
         part_id = parts[garment]
         category = class_id = categories[garment]
         attributes: dict[str, int | list[int]] = {
@@ -248,7 +248,7 @@ class KFashionDataset(Dataset[dict[str, Any]], Sequence[dict[str, Any]]):
             "category_id": class_id,
             "bbox": bbox,
             "bbox_mode": 1,  # BoxMode.XYWH_ABS
-            "iscrowd": 0,
+            "iscrowd": crowd[garment] if crowd is not None else 0,
             "segmentation": [polygon],
             "mask_valid": mask_valid,
             "attributes": attributes,

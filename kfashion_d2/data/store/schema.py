@@ -14,6 +14,7 @@ import pyarrow as pa
 from ...schema import AttributeSchema
 
 __all__ = [
+    "CROWD",
     "FILE_FIELDS",
     "FORMAT",
     "IMAGE_FIELDS",
@@ -25,6 +26,7 @@ __all__ = [
 ]
 
 FORMAT = 3
+CROWD = "iscrowd"  # a column of garments, only in splits that have crowd regions: K-Fashion has none
 MOST_LABELS = 127  # ids are int8
 NOT_APPLICABLE = -2  # in a group's column; -1 is unknown
 
@@ -77,9 +79,10 @@ def parsed_schema(schema: AttributeSchema) -> pa.Schema:
     return pa.schema({**IMAGE_FIELDS, **_GARMENT_FIELDS, **RECT_FIELDS, **groups})
 
 
-def arrow_schema(schema: AttributeSchema) -> pa.Schema:
-    """List the columns of a shard; the vocabulary's hash is in the metadata."""
+def arrow_schema(schema: AttributeSchema, *, crowd: bool = False) -> pa.Schema:
+    """List the columns of a shard, with `crowd` also CROWD; the vocabulary's hash is in the metadata."""
     fields = [*parsed_schema(schema), *(pa.field(name, kind) for name, kind in FILE_FIELDS.items())]
+    fields += [pa.field(CROWD, pa.list_(pa.int8()))] if crowd else []
     return pa.schema(fields, metadata={"kfashion_schema": schema.hash, "kfashion_format": str(FORMAT)})
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from ...schema import AttributeSchema
-from .schema import FILE_FIELDS, IMAGE_FIELDS, RECT_FIELDS
+from .schema import CROWD, FILE_FIELDS, IMAGE_FIELDS, RECT_FIELDS
 
 __all__ = ["StoreShard"]
 
@@ -80,6 +80,8 @@ class StoreShard:
         self.part, self.index, self.category = (
             _view(_numbers(batch.column(name).values)) for name in ("part", "index", "category")
         )
+        # int8 (G,), where the split has crowd regions at all.
+        self.crowd = _view(_numbers(batch.column(CROWD).values)) if CROWD in batch.schema.names else None
         self.boxes = _Lists(batch.column("bbox").values)
         self.polygons = _Lists(batch.column("polygon").values)
         self.single: list[tuple[str, memoryview]] = []
@@ -108,4 +110,5 @@ class StoreShard:
             self.polygons.values,
             self.single,
             [(name, lists.offsets, lists.values) for name, lists in self.multi],
+            self.crowd,
         )

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 
 from ...utils.files import new_path, replace_folder
 from ...utils.output_folder import check_output_folder, is_left_by_system
-from .schema import FORMAT
+from .schema import CROWD, FORMAT
 
 if TYPE_CHECKING:  # with it comes torch, which a conversion does without
     from .dataset import KFashionDataset
@@ -97,9 +97,14 @@ def select_rows(datasets: Iterable[KFashionDataset], keep: np.ndarray) -> Iterat
         keep: bool (N,) over the images of all the splits, one after the other.
     """
     start = 0
+    datasets = list(datasets)
+    has_crowd = any(shard.crowd is not None for dataset in datasets for shard in dataset.shards())
     for dataset in datasets:
         for shard in dataset.shards():
             batch = shard.batch
+            if has_crowd and shard.crowd is None:
+                zeros = pa.array(np.zeros(shard.offsets[-1], dtype=np.int8))
+                batch = batch.append_column(CROWD, pa.ListArray.from_arrays(pa.array(shard.offsets), zeros))
             kept = keep[start : start + batch.num_rows]
             start += batch.num_rows
             if kept.any():

@@ -2,10 +2,20 @@
 
 import codecs
 import json
+import pickle
 
+import numpy as np
 import pytest
+from PIL import Image
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
-from kfashion_d2.data import KFashionDataset, import_coco
+from kfashion_d2.data import AttributeDatasetMapper, KFashionDataset, import_coco
+from kfashion_d2.data.formats import export_coco, export_yolo
+from kfashion_d2.data.formats.coco_json import write_coco_json
+from kfashion_d2.data.splits.resplit import resplit
+from kfashion_d2.data.statistics.label_statistics import label_counts
+from kfashion_d2.data.torch_dataset import TorchDataset
 
 T_SHIRT, JEANS = 2, 7
 SQUARE = [50, 60, 250, 60, 250, 310, 50, 310]
@@ -190,3 +200,74 @@ def test_every_problem_has_its_line(tmp_path):
     assert len(lines) == 2  # and the image that is not there
     imported(tmp_path, coco_file(segmentation=None))  # over it: the old lines go
     assert "without area" not in (tmp_path / "s/train/problems.jsonl").read_text("utf-8")
+
+
+@pytest.fixture
+def crowded(tmp_path):
+    """A split of a T-shirt, a crowd of jeans, and an image that holds a crowd alone."""
+    coco = coco_file(attributes={"color": "red"})
+    jeans = {"id": 2, "image_id": 1, "category_id": 2, "bbox": [10, 10, 300, 400], "iscrowd": 1}
+    jeans |= {"segmentation": {"counts": [10, 20, 30], "size": [500, 400]}, "attributes": {"color": "blue"}}
+    coco["annotations"] += [jeans, {**jeans, "id": 3, "image_id": 2, "iscrowd": "1"}]
+    coco["images"].append({**coco["images"][0], "id": 2, "file_name": "2.jpg"})
+    for name in ("1.jpg", "2.jpg"):
+        Image.new("RGB", (400, 500)).save(tmp_path / name)
+    imported(tmp_path, coco)
+    return tmp_path / "s/train"
+
+
+def test_crowds_stay_crowds(crowded, tmp_path):
+    dataset = KFashionDataset(crowded, "category_or_part")
+    assert [[anno["iscrowd"] for anno in image["annotations"]] for image in dataset] == [[0, 1], [1]]
+    assert dataset[0]["annotations"][1]["bbox"] == [10, 10, 300, 400]
+    again = pickle.loads(pickle.dumps(dataset))
+    assert list(again) == list(dataset)
+    path = export_coco(dataset, tmp_path / "again.json")
+    assert [anno["iscrowd"] for anno in json.loads(path.read_bytes())["annotations"]] == [0, 1, 1]
+    import_coco(path, tmp_path / "again/train")
+    assert list(KFashionDataset(tmp_path / "again/train", "category_or_part")) == list(dataset)
+
+
+def test_crowds_are_neither_trained_nor_counted(crowded, tmp_path):
+    dataset = KFashionDataset(crowded)
+    yes, known = label_counts(dataset, dataset.schema)
+    color = dataset.schema.slice("color")
+    assert yes[:, color].sum() == 1 and yes[T_SHIRT, color].sum() == 1 and known[:, color].sum() == 21
+    assert np.array_equal(yes, label_counts(list(dataset), dataset.schema, 21)[0])
+    _, target = TorchDataset(dataset, train=False)[0]
+    assert target["labels"].tolist() == [T_SHIRT + 1]
+    mapper = AttributeDatasetMapper(True, schema=dataset.schema, augmentations=[], image_format="BGR")
+    assert mapper(dataset[0])["instances"].gt_classes.tolist() == [T_SHIRT]
+    assert len(mapper(dataset[1])["instances"]) == 0
+    named = KFashionDataset(crowded, "category_or_part")
+    export_yolo(named, tmp_path / "y")
+    lines = [(tmp_path / f"y/labels/train/{i}.txt").read_text().split() for i in (1, 2)]
+    assert lines[0][0] == str(T_SHIRT) and len(lines[0]) == 5 and lines[1] == []
+
+
+@pytest.mark.parametrize("box, ap", [([20, 20, 100, 100], 1.0), ([320, 420, 60, 60], 0.5)], ids=["inside", "outside"])
+def test_crowds_excuse_detections_as_in_detectron2(tmp_path, box, ap):
+    coco = coco_file()
+    coco["images"].append({**coco["images"][0], "id": 2})
+    coco["annotations"].append({"id": 2, "image_id": 2, "category_id": 1, "bbox": [10, 10, 300, 400], "iscrowd": 1})
+    imported(tmp_path, coco)
+    write_coco_json(KFashionDataset(tmp_path / "s/train"), tmp_path / "truth.json")
+    truth = COCO(str(tmp_path / "truth.json"))
+    assert [(anno["category_id"], anno["iscrowd"]) for anno in truth.dataset["annotations"]] == [(3, 0), (3, 1)]
+    right = {"image_id": 1, "category_id": 3, "bbox": [50, 60, 200, 250], "score": 0.5}
+    evaluation = COCOeval(truth, truth.loadRes([right, {**right, "image_id": 2, "bbox": box, "score": 0.9}]), "bbox")
+    evaluation.evaluate()
+    evaluation.accumulate()
+    evaluation.summarize()
+    assert evaluation.stats[0] == pytest.approx(ap)
+
+
+def test_splits_with_and_without_crowds_go_together(crowded, tmp_path):
+    coco = coco_file()
+    coco["images"][0]["id"] = coco["annotations"][0]["image_id"] = 9
+    (tmp_path / "p.json").write_text(json.dumps(coco))
+    import_coco(tmp_path / "p.json", tmp_path / "p/train")
+    assert "iscrowd" not in next(KFashionDataset(tmp_path / "p/train").shards()).batch.schema.names
+    resplit([KFashionDataset(tmp_path / "p/train"), KFashionDataset(crowded)], tmp_path / "new", {"all": 1})
+    images = {image["image_id"]: image["annotations"] for image in KFashionDataset(tmp_path / "new/all")}
+    assert {key: [anno["iscrowd"] for anno in annos] for key, annos in images.items()} == {9: [0], 1: [0, 1], 2: [1]}
