@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,17 +16,15 @@ import orjson
 import yaml
 
 from ...schema import UNKNOWN, AttributeSchema, normalize_text
-from ..annotation.geometry import MIN_IOU, Box, as_number, clamp, clip_box, has_area, iou
 from ..annotation.parser import Problem
 from ..store.zip_reader import PREFIX
+from .coco_geometry import is_crowd, resolve_box_and_polygon
+from .coco_values import image_size, label_id, text, whole_number, whole_or_none
 
 __all__ = ["CocoFile", "CocoRecords", "read_coco_file"]
 
 _NAMES = Path(__file__).with_name("coco_names.yaml")
-_ROUNDING = 1e-6  # pixels by which x + width may pass the border
 _ENCODINGS = ("utf-8-sig", "cp949")
-
-Note = Callable[..., None]
 
 
 class CocoFile(NamedTuple):
@@ -68,7 +66,7 @@ def read_coco_file(path: Path, schema: AttributeSchema) -> CocoFile:
                 raise ValueError(f"{path} is not a COCO file: {key}[{number}] is {entry!r}, not an object")
     images: dict[int, dict[str, Any]] = {}
     for number, entry in enumerate(lists["images"]):
-        image_id = _whole(entry, "id", 2**63, f"{path}, images[{number}]")
+        image_id = whole_number(entry, "id", 2**63, f"{path}, images[{number}]")
         if image_id in images:
             raise ValueError(f"{path}: the image id {image_id} stands twice; give every image an id of its own")
         images[image_id] = entry
@@ -76,12 +74,12 @@ def read_coco_file(path: Path, schema: AttributeSchema) -> CocoFile:
     categories: dict[int, tuple[int, str] | str] = {}
     for number, entry in enumerate(lists["categories"]):
         where = f"{path}, categories[{number}]"
-        name = _text(entry, "name", where)
-        categories[_whole(entry, "id", 2**63, where)] = names.get(name) or names.get(_key(name)) or name
+        name = text(entry, "name", where)
+        categories[whole_number(entry, "id", 2**63, where)] = names.get(name) or names.get(_key(name)) or name
     garments: dict[int, list[dict[str, Any]]] = {}
     for number, entry in enumerate(lists["annotations"]):
         where = f"{path}, annotation {entry['id']}" if "id" in entry else f"{path}, annotations[{number}]"
-        garments.setdefault(_whole(entry, "image_id", 2**63, where), []).append(entry)
+        garments.setdefault(whole_number(entry, "image_id", 2**63, where), []).append(entry)
     info = content.get("info")
     return CocoFile(path, info if isinstance(info, dict) else {}, images, garments, categories)
 
@@ -149,7 +147,7 @@ class CocoRecords:
     @property
     def has_crowd(self) -> bool:
         """Say whether any annotation is a crowd region."""
-        return any(_is_crowd(anno) for annos in self.coco.garments.values() for anno in annos)
+        return any(is_crowd(anno) for annos in self.coco.garments.values() for anno in annos)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         for image_id, image in self.coco.images.items():
@@ -167,7 +165,7 @@ class CocoRecords:
     def _record(self, image_id: int, image: dict[str, Any]) -> dict[str, Any] | None:
         where = f"{self.coco.path}, image {image_id}"
         garments = self.coco.garments.get(image_id, [])
-        width, height = (_size(image, key, where) for key in ("width", "height"))
+        width, height = (image_size(image, key, where) for key in ("width", "height"))
         if not width or not height:
             self.num_dropped["images"] += 1
             self.problems.append(
@@ -179,7 +177,7 @@ class CocoRecords:
         styles = {}
         for key in ("style", "sub_style"):
             value = image.get(key)
-            styles[key] = UNKNOWN if value in (None, UNKNOWN) else _label(self.schema.styles.index, value, key, where)
+            styles[key] = UNKNOWN if value in (None, UNKNOWN) else label_id(self.schema.styles.index, value, key, where)
         annos = [self._annotation(anno, row, width, height, where) for row, anno in enumerate(garments)]
         return {
             "image_id": image_id,
@@ -188,7 +186,7 @@ class CocoRecords:
             "width": width,
             **styles,
             **{
-                key: _text(image, key, where) if image.get(key) else ""
+                key: text(image, key, where) if image.get(key) else ""
                 for key in ("label_file", "original_file_name", "created")
             },
             "annotations": [anno for anno in annos if anno is not None],
@@ -196,7 +194,7 @@ class CocoRecords:
 
     def _file_name(self, image: dict[str, Any], image_id: int, where: str) -> str:
         """Return a path relative to the root; the separators of Windows are understood."""
-        name = _text(image, "file_name", where)
+        name = text(image, "file_name", where)
         if name.startswith(PREFIX):
             return name
         if "\\" in name and not os.path.isfile(os.path.join(self.root, name)):
@@ -212,7 +210,7 @@ class CocoRecords:
         where = f"{where}, annotation {anno.get('id', f'number {row + 1}')}"
         if "category_id" not in anno:
             raise ValueError(f"{where}: the key 'category_id' is missing; add it, or remove the annotation")
-        number = _as_whole(anno["category_id"])
+        number = whole_or_none(anno["category_id"])
         category = None if number is None else self.coco.categories.get(number)
         if category is None:
             self._drop(anno, "", "category not listed", anno["category_id"])
@@ -225,110 +223,27 @@ class CocoRecords:
             )
         category_id, part = category
         if "part" in anno:
-            part = _text(anno, "part", where)
-            _label(self.schema.parts.index, part, "part", where)
+            part = text(anno, "part", where)
+            label_id(self.schema.parts.index, part, "part", where)
         place = f"annotation {anno.get('id')}"
 
         def note(key: str, reason: str, action: str = "repaired", value: Any = None) -> None:
             self.problems.append((place, Problem(part, key, reason, action, value)))
 
-        bbox, ring = _geometry(anno, width, height, where, note)
+        bbox, ring = resolve_box_and_polygon(anno, width, height, where, note)
         if bbox is None:
             self._drop(anno, part, "no geometry")
             return None
         return {
             "part": part,
-            "index": _whole(anno, "index", 2**31, where) if "index" in anno else row,
+            "index": whole_number(anno, "index", 2**31, where) if "index" in anno else row,
             "category_id": category_id,
             "bbox": bbox,
             "segmentation": [ring],
             "mask_valid": ring is not None,
-            "iscrowd": int(_is_crowd(anno)),
+            "iscrowd": int(is_crowd(anno)),
             "attributes": _attributes(anno.get("attributes"), part, self.schema, where),
         }
-
-
-def _is_crowd(anno: dict[str, Any]) -> bool:
-    return bool(_as_whole(anno.get("iscrowd")))
-
-
-def _geometry(
-    anno: dict[str, Any], width: int, height: int, where: str, note: Note
-) -> tuple[list[float] | None, list[float] | None]:
-    """
-    Return the box, or None, and the polygon where it is sound.
-
-    The box is the file's, clipped to the image; where it is missing, has no area or lies outside, it is the polygon's
-    bounds. A polygon is sound as for the converter: three or more points that are not on one line, after its points
-    were clamped to the image, and bounds that agree with the box.
-    """
-    box = _box(anno.get("bbox"), width, height, where, note)
-    ring = _ring(anno, width, height, where, note)
-    if ring is None:
-        return box, None
-    xs, ys = ring[0::2], ring[1::2]
-    bounds = min(xs), min(ys), max(xs), max(ys)
-    if box is None:
-        return [bounds[0], bounds[1], bounds[2] - bounds[0], bounds[3] - bounds[1]], ring
-    if iou(bounds, (box[0], box[1], box[0] + box[2], box[1] + box[3])) < MIN_IOU:
-        note("segmentation", "polygon and bbox disagree")
-        return box, None
-    return box, ring
-
-
-def _box(value: Any, width: int, height: int, where: str, note: Note) -> list[float] | None:
-    if value is None:
-        note("bbox", "no bbox", "noted")
-        return None
-    if not isinstance(value, list) or len(value) != 4:
-        raise ValueError(f"{where}: bbox {value!r} is not of four numbers; give [x, y, width, height], or leave it out")
-    x, y, w, h = numbers = _numbers(value, "bbox", where)
-    if w <= 0 or h <= 0:
-        note("bbox", "bbox without area", value=value)
-        return None
-    raw: Box = (x, y, x + w, y + h)
-    clipped = clip_box(raw, width, height)
-    if clipped is None:
-        note("bbox", "bbox outside the image", value=value)
-        return None
-    if max(abs(a - b) for a, b in zip(raw, clipped, strict=True)) <= _ROUNDING:
-        return numbers
-    note("bbox", "bbox leaves the image", value=value)
-    return [clipped[0], clipped[1], clipped[2] - clipped[0], clipped[3] - clipped[1]]
-
-
-def _ring(anno: dict[str, Any], width: int, height: int, where: str, note: Note) -> list[float] | None:
-    if not anno.get("mask_valid", True):
-        return None
-    polygons = anno.get("segmentation")
-    if isinstance(polygons, dict):
-        note("segmentation", "run-length mask: the box stands in", "noted")
-        return None
-    if not polygons:
-        note("segmentation", "no polygon", "noted")
-        return None
-    if not isinstance(polygons, list):
-        raise ValueError(f"{where}: segmentation {polygons!r} is no list of polygons; correct it, or leave it out")
-    rings, is_odd, leaves = [], False, False
-    for polygon in polygons if isinstance(polygons[0], list) else [polygons]:
-        if not isinstance(polygon, list):
-            raise ValueError(f"{where}: segmentation has {polygon!r} among its polygons; correct it, or leave it out")
-        numbers = _numbers(polygon, "segmentation", where)
-        is_odd |= len(numbers) % 2 == 1
-        points = list(zip(numbers[0::2], numbers[1::2], strict=False))
-        clamped = [(clamp(px, width), clamp(py, height)) for px, py in points]
-        leaves |= clamped != points
-        if has_area(clamped):
-            rings.append([value for point in clamped for value in point])
-    if is_odd:
-        note("segmentation", "polygon with an odd number of coordinates")
-    if leaves:
-        note("segmentation", "polygon leaves the image")
-    if len(rings) > 1:
-        note("segmentation", "polygon in several pieces: the box stands in", "noted")
-    elif not rings:
-        note("segmentation", "polygon unsound")
-    return rings[0] if len(rings) == 1 else None
 
 
 def _attributes(words: Any, part: str, schema: AttributeSchema, where: str) -> dict[str, int | list[int]]:
@@ -343,75 +258,11 @@ def _attributes(words: Any, part: str, schema: AttributeSchema, where: str) -> d
         elif words is not None and group.name in words:
             value = words[group.name]
             if group.is_single:
-                result[group.name] = UNKNOWN if value is None else _label(group.index_of.index, value, key, where)
+                result[group.name] = UNKNOWN if value is None else label_id(group.index_of.index, value, key, where)
             elif value is None:
                 result[group.name] = [UNKNOWN]
             elif isinstance(value, list):
-                result[group.name] = [_label(group.index_of.index, name, key, where) for name in value]
+                result[group.name] = [label_id(group.index_of.index, name, key, where) for name in value]
             else:
                 raise ValueError(f"{where}: {key}: {value!r} is no list; give a list of names, or null for unknown")
     return result
-
-
-def _label(index: Callable[[str], int], name: Any, key: str, where: str) -> int:
-    if not isinstance(name, str):
-        raise ValueError(f"{where}: {key} {name!r} is not text; give a name of the vocabulary, or null for unknown")
-    try:
-        return index(name)
-    except ValueError as error:
-        raise ValueError(f"{where}: {key}: {error}") from None
-
-
-def _as_number(value: Any) -> float | None:
-    if isinstance(value, str):
-        try:
-            value = float(value)
-        except ValueError:
-            return None
-    return as_number(value)
-
-
-def _as_whole(value: Any) -> int | None:
-    """Return a whole number of any size, also where it stands as a float or as text; else None."""
-    if isinstance(value, str):
-        try:
-            value = int(value)
-        except ValueError:
-            value = _as_number(value)
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return value if type(value) is int else None
-
-
-def _present(entry: dict[str, Any], key: str, where: str) -> Any:
-    if key not in entry:
-        raise ValueError(f"{where}: the key {key!r} is missing; add it, or remove the entry")
-    return entry[key]
-
-
-def _whole(entry: dict[str, Any], key: str, limit: int, where: str) -> int:
-    value = _present(entry, key, where)
-    number = _as_whole(value)
-    if number is None or not 0 <= number < limit:
-        raise ValueError(f"{where}: {key} {value!r} is not a number from 0 to {limit - 1}; correct it")
-    return number
-
-
-def _size(entry: dict[str, Any], key: str, where: str) -> int:
-    """Return a width or height; 0 where it is none, as in files that were written without opening the images."""
-    number = _as_whole(_present(entry, key, where))
-    return 0 if number is not None and number <= 0 else _whole(entry, key, 2**31, where)
-
-
-def _text(entry: dict[str, Any], key: str, where: str) -> str:
-    value = _present(entry, key, where)
-    if not isinstance(value, str):
-        raise ValueError(f"{where}: {key} {value!r} is not text; correct it")
-    return value
-
-
-def _numbers(values: list[Any], key: str, where: str) -> list[float]:
-    numbers = [number for number in map(_as_number, values) if number is not None]
-    if len(numbers) < len(values):
-        raise ValueError(f"{where}: {key} {values!r} are not all numbers; correct them, or leave the key out")
-    return numbers
