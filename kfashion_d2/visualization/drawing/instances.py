@@ -110,7 +110,7 @@ def _draw_garments(image: np.ndarray, garments: Sequence[Garment], numbers: Sequ
     height, width = image.shape[:2]
     scale = max(1.0, MIN_SIDE / min(height, width))
     width, height = round(width * scale), round(height * scale)
-    size = int(np.clip(min(width, height) / 36, 15, 22))
+    size = max(15, min(width, height) // 36)  # letters, lines and cards grow with the picture
     if scale > 1:
         image = cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC)
     canvas = image.copy()

@@ -261,3 +261,23 @@ def test_a_contact_sheet_shrinks_what_is_wide():
 def test_an_impossible_contact_sheet_is_refused(images, columns):
     with pytest.raises(ValueError, match="pictures and columns"):
         contact_sheet(images, columns)
+
+
+@pytest.mark.parametrize("factor", [2, 5])
+def test_boxes_numbers_and_cards_grow_with_the_picture(factor):
+    side = 720
+    box = np.array([0.25, 0.25, 0.75, 0.75])
+
+    def drawn(side):
+        image = np.full((side, side, 3), 128, dtype=np.uint8)
+        return draw(garment(box=tuple(box * side), color=labels("color", "navy")), image=image)
+
+    small, large = drawn(side), drawn(side * factor)
+    assert small.shape[0] == side and large.shape[0] == side * factor
+    assert large.shape[1] == pytest.approx(factor * small.shape[1], rel=0.02)
+
+    def line_width(picture, side):
+        row = picture[side // 2, side // 8 : side // 2].astype(int)  # crosses the box's left side
+        return (np.abs(row - COLORS[0]).sum(axis=1) < 30).sum()
+
+    assert line_width(large, side * factor) == pytest.approx(factor * line_width(small, side), rel=0.3)
