@@ -19,6 +19,7 @@ from .engine import Trainer, setup_config
 from .evaluation import write_metrics
 from .predictor import KFashionPredictor
 from .visualization import draw_comparison, plot_training_curve, styles_from_record, write_demo_page
+from .visualization.reports.words import words
 
 __all__ = ["run_demo"]
 
@@ -80,14 +81,22 @@ def run_demo(
     pictures = _draw(cfg, output / "pictures", num_pictures)
     write_demo_page(
         output / "index.html",
-        title="kfashion_d2: the demo",
+        title=words("kfashion_d2: the demo"),
         results=results,
         schema=trainer.model.roi_heads.attribute_schema,
         curve=output / "training_curve.png",
         pictures=pictures,
         notes=[
-            f"{num_train} drawn people to learn from, {num_val} to test on, {cfg.SOLVER.MAX_ITER} iterations of "
-            f"{cfg.SOLVER.IMS_PER_BATCH} images at {cfg.INPUT.MIN_SIZE_TEST} pixels, from scratch, seed {seed}."
+            words(
+                "{train} drawn people to learn from, {val} to test on, {iterations} iterations of {images} images at "
+                "{pixels} pixels, from scratch, seed {seed}.",
+                train=num_train,
+                val=num_val,
+                iterations=cfg.SOLVER.MAX_ITER,
+                images=cfg.SOLVER.IMS_PER_BATCH,
+                pixels=cfg.INPUT.MIN_SIZE_TEST,
+                seed=seed,
+            )
         ],
     )
     return results

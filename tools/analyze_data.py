@@ -27,7 +27,8 @@ def parse_args():
     parser.add_argument(
         "--output", default="output/analysis", metavar="DIR", help="gets report.html and summary.json (output/analysis)"
     )
-    parser.add_argument("--title", default="K-Fashion data", help="the page's heading")
+    parser.add_argument("--title", help="the page's heading (default: K-Fashion data)")
+    parser.add_argument("--language", choices=("en", "ko"), default="en", help="the page opens in (default: en)")
     parser.add_argument(
         "--thumbnails", type=int, nargs="?", const=6, default=0, metavar="N", help="show N garments of each label (6)"
     )
@@ -63,6 +64,7 @@ def run(args):
         output / "report.html",
         summary,
         datasets[0].schema,
+        language=args.language,
         title=args.title,
         thumbnails=thumbnails,
         blurred=args.blur_faces,

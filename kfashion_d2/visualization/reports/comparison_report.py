@@ -14,7 +14,7 @@ from ...evaluation.results.comparison import Comparison
 from ...evaluation.results.comparison_table import comparison_rows
 from ...schema import AttributeSchema
 from .evaluation_tables import METRIC_NAMES, TASK_NAMES, headline_name, other_name, pair
-from .render import render_bilingual_page
+from .render import number, render_page
 from .words import words
 
 __all__ = ["write_comparison_report"]
@@ -32,7 +32,8 @@ def _cells(comparison: Comparison, name: str) -> dict[str, Any]:
             differences.append({"value": None, "low": None, "high": None, "look": ""})
             continue
         better = (difference.value > 0) != (name.rpartition("/")[2] in _ERRORS)
-        look = ("better" if better else "worse") if difference.exceeds else ""
+        is_shown = float(number(difference.value)) != 0  # what rounds to 0.0 is neither better nor worse
+        look = ("better" if better else "worse") if difference.exceeds and is_shown else ""
         is_sure = difference.exceeds is not None
         low, high = (difference.low, difference.high) if is_sure else (None, None)
         differences.append({"value": difference.value, "low": low, "high": high, "look": look})
@@ -48,8 +49,12 @@ def _cells(comparison: Comparison, name: str) -> dict[str, Any]:
     return {"name": name, "values": values, "differences": differences}
 
 
+def _group_names(schema: AttributeSchema | None) -> dict[str, tuple[str, str]]:
+    return {group.name: pair(group) for group in schema.groups} if schema else {}
+
+
 def _rows(comparison: Comparison, names: Iterable[str], schema: AttributeSchema | None) -> list[dict[str, Any]]:
-    groups = {group.name: pair(group) for group in schema.groups} if schema else {}
+    groups = _group_names(schema)
     rows = []
     for name in names:
         task, _, metric = name.partition("/")
@@ -65,8 +70,9 @@ def _rows(comparison: Comparison, names: Iterable[str], schema: AttributeSchema 
     return rows
 
 
-def _label_rows(comparison: Comparison) -> list[dict[str, Any]]:
+def _label_rows(comparison: Comparison, schema: AttributeSchema | None) -> list[dict[str, Any]]:
     """Lay out F1 of every label in the settings that all runs have; the differences have no intervals."""
+    groups = _group_names(schema)
     documents = [run.document for run in comparison.runs]
     rows = []
     for task in TASK_NAMES:
@@ -83,7 +89,7 @@ def _label_rows(comparison: Comparison) -> list[dict[str, Any]]:
                 {
                     "where": TASK_NAMES[task],
                     "name": (first["label"], first["korean"]),
-                    "group": key[0].replace("_", " "),
+                    "group": groups.get(key[0], (key[0].replace("_", " "),) * 2),
                     "support": first["support"],
                     "values": values,
                     "differences": [None if base is None or v is None else v - base for v in values[1:]],
@@ -113,7 +119,7 @@ def write_comparison_report(
     """
     schema = next((run.predictions.schema for run in comparison.runs if run.predictions is not None), None)
     first = comparison.runs[0]
-    render_bilingual_page(
+    render_page(
         path,
         "comparison_report.html.j2",
         language=language,
@@ -127,5 +133,5 @@ def write_comparison_report(
             ("headline", words("Headline"), _rows(comparison, comparison_rows(comparison, headline=True), schema)),
             ("groups", words("Groups"), _rows(comparison, comparison_rows(comparison, headline=False), schema)),
         ],
-        labels=_label_rows(comparison),
+        labels=_label_rows(comparison, schema),
     )

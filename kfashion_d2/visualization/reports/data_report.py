@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from ...schema import CATEGORY_GROUP, AttributeSchema
+from ..drawing.fonts import find_hangul_font
 from .data_plots import PLOTS, STATES, draw_plot
+from .evaluation_tables import pair
 from .render import data_uri, render_page
+from .words import words
 
 __all__ = ["write_data_report"]
 
@@ -44,20 +47,33 @@ def _label_rows(summary: Mapping[str, Any], schema: AttributeSchema, group: str)
     return sorted(rows, key=lambda row: -row["count"])
 
 
+def _group_names(schema: AttributeSchema) -> dict[str, tuple[str, str]]:
+    """Name the category and the attribute groups in both languages."""
+    category = (CATEGORY_GROUP, schema.keys["category"])
+    return {CATEGORY_GROUP: category, **{group.name: pair(group) for group in schema.groups}}
+
+
+def _plots(total: Mapping[str, Any], schema: AttributeSchema) -> dict[str, dict[str, str]]:
+    """Draw each plot in the languages that can be drawn, as URIs."""
+    languages = ("en",) if find_hangul_font() is None else ("en", "ko")
+    return {
+        name: {language: data_uri("svg+xml", draw_plot(name, total, schema, language)) for language in languages}
+        for name in PLOTS
+    }
+
+
 def _groups(summary: Mapping[str, Any], schema: AttributeSchema) -> list[dict[str, Any]]:
-    named = [(CATEGORY_GROUP, CATEGORY_GROUP, schema.keys["category"])]
-    named += [(group.name, group.text("en"), group.korean) for group in schema.groups]
     groups = []
-    for name, english, korean in named:
+    for name, title in _group_names(schema).items():
         states = summary["total"]["groups"][name]["states"]
         sums = {state: sum(own[state] for own in states.values()) for state in STATES}
         garments = sum(sums.values()) or 1
         groups.append(
             {
-                "id": name,
-                "name": english,
-                "korean": korean,
-                "states": [(state, sums[state], sums[state] / garments) for state in STATES],
+                "name": title,
+                "states": [
+                    (words(state.replace("_", " "), "state"), sums[state], sums[state] / garments) for state in STATES
+                ],
                 "rows": _label_rows(summary, schema, name),
             }
         )
@@ -69,7 +85,8 @@ def write_data_report(
     summary: Mapping[str, Any],
     schema: AttributeSchema,
     *,
-    title: str = "K-Fashion data",
+    language: str = "en",
+    title: str | None = None,
     thumbnails: Mapping[tuple[str, str], Sequence[bytes]] | None = None,
     blurred: bool = False,
 ) -> None:
@@ -80,30 +97,36 @@ def write_data_report(
         output: path of the HTML file.
         summary: of :func:`kfashion_d2.data.analyze_splits`.
         schema: the one that it was counted with.
+        language: "en" or "ko", in which it opens; a switch changes it.
         title: the page's heading.
         thumbnails: (group, label) -> JPEG files. With them, the page says whose terms the photographs fall under.
         blurred: that faces in them were looked for and made unrecognisable.
+
+    Raises:
+        ValueError: there is no such language.
     """
-    korean = {
-        **{(CATEGORY_GROUP, label.name): label.korean for label in schema.categories.labels},
-        **{("style", label.name): label.korean for label in schema.styles.labels},
-        **{(group.name, label.name): label.korean for group in schema.groups for label in group.labels},
+    names = {
+        **{(CATEGORY_GROUP, label.name): pair(label) for label in schema.categories.labels},
+        **{("style", label.name): pair(label) for label in schema.styles.labels},
+        **{(group.name, label.name): pair(label) for group in schema.groups for label in group.labels},
     }
     sheets: dict[str, list] = {}
     for (group, label), files in (thumbnails or {}).items():
         pictures = [data_uri("jpeg", file) for file in files]
-        sheets.setdefault(group, []).append((label, korean.get((group, label), ""), pictures))
+        sheets.setdefault(group, []).append((names.get((group, label), (label, label)), pictures))
     render_page(
         output,
-        "report.html.j2",
-        title=title,
+        "data_report.html.j2",
+        language=language,
+        heading=(title, title) if title else words("K-Fashion data"),
         summary=summary,
         total=summary["total"],
         splits=summary["splits"],
         parts=schema.parts.labels,
         groups=_groups(summary, schema),
-        korean=korean,
-        plots={name: data_uri("svg+xml", draw_plot(name, summary["total"], schema)) for name in PLOTS},
+        group_names={"style": words("style"), **_group_names(schema)},
+        names=names,
+        plots=_plots(summary["total"], schema),
         sheets=sheets,
         blurred=blurred,
     )

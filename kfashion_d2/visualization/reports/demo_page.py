@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ...schema import AttributeSchema
+from .evaluation_tables import pair
 from .render import data_uri, number, render_page
+from .words import words
 
 __all__ = ["write_demo_page"]
 
@@ -16,26 +18,35 @@ def _image_uri(path: str | Path) -> str:
     return data_uri("png" if path.suffix == ".png" else "jpeg", path.read_bytes())
 
 
+def _both(text: str | tuple[str, str]) -> tuple[str, str]:
+    return (text, text) if isinstance(text, str) else text
+
+
 def write_demo_page(
     output: str | Path,
     *,
-    title: str,
+    title: str | tuple[str, str],
     results: Mapping[str, Mapping[str, float]],
     schema: AttributeSchema,
     curve: str | Path,
     pictures: Sequence[str | Path],
-    notes: Sequence[str] = (),
+    notes: Sequence[str | tuple[str, str]] = (),
+    language: str = "en",
 ) -> None:
     """
     Write what a run reached, how it got there, and its pictures as one HTML page.
 
     Args:
         output: path of the HTML file.
-        title: the page's heading.
+        title: the page's heading; one text, or an English and a Korean one.
         results: of the Trainer's test: "bbox", "attributes" and, where they are, "attributes_gt_boxes" and "style".
         schema: the groups to list.
         curve, pictures: image files, which the page takes in.
-        notes: sentences under the heading.
+        notes: sentences under the heading; each as the title.
+        language: "en" or "ko", in which it opens; a switch changes it.
+
+    Raises:
+        ValueError: there is no such language.
     """
     tasks = [task for task in ("attributes", "attributes_gt_boxes") if task in results]
 
@@ -45,8 +56,7 @@ def write_demo_page(
     rows = {
         kind: [
             {
-                "name": group.text("en"),
-                "korean": group.korean,
+                "name": pair(group),
                 "support": int(results[tasks[0]].get(f"{group.name}/support", 0)),
                 "score": cells(group.name, "accuracy" if group.is_single else "micro_f1"),
                 "majority": cells(group.name, "majority"),
@@ -59,30 +69,39 @@ def write_demo_page(
     }
     mean = results[tasks[0]]
     headline = [
-        ("Box AP50", number(results["bbox"].get("AP50")), "COCO, mean over the classes"),
+        (words("Box AP50"), number(results["bbox"].get("AP50")), words("COCO, mean over the classes")),
         (
-            "Single-label accuracy",
+            words("Single-label accuracy"),
             number(mean.get("mean/accuracy")),
-            f"always the commonest label: {number(mean.get('mean/majority'))}",
+            words("always the commonest label: {share}", share=number(mean.get("mean/majority"))),
         ),
-        ("Multi-label micro F1", number(mean.get("mean/micro_f1")), "materials, prints, details"),
-        ("Garments found", f"{number(mean.get('recall'))} %", "at IoU 0.5, of the right class"),
+        (
+            words("Multi-label micro F1"),
+            number(mean.get("mean/micro_f1")),
+            words("materials, prints, details"),
+        ),
+        (
+            words("Garments found"),
+            f"{number(mean.get('recall'))} %",
+            words("at IoU 0.5, of the right class"),
+        ),
     ]
     if "style" in results:
         style = results["style"]
         top3, majority = number(style.get("top3")), number(style.get("majority"))
         headline.append(
             (
-                "Style of the image",
+                words("Style of the image"),
                 number(style.get("top1")),
-                f"among the best three: {top3}; always the commonest: {majority}",
+                words("among the best three: {top3}; always the commonest: {majority}", top3=top3, majority=majority),
             )
         )
     render_page(
         output,
         "demo_page.html.j2",
-        title=title,
-        notes=notes,
+        language=language,
+        heading=_both(title),
+        notes=[_both(note) for note in notes],
         headline=headline,
         on_gt="attributes_gt_boxes" in tasks,
         rows=rows,

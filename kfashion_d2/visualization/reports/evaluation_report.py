@@ -27,7 +27,7 @@ from .evaluation_tables import (
     other_tables,
     pair,
 )
-from .render import render_bilingual_page
+from .render import render_page
 from .words import words
 
 __all__ = ["write_evaluation_report"]
@@ -36,22 +36,21 @@ SUSPECTS = 40
 
 
 def _label_rows(document: Mapping[str, Any], predictions: Predictions, tasks: Sequence[str]) -> list[dict[str, Any]]:
-    """Lay out a row for each label, with its numbers in every setting."""
-    labels = document["labels"]
+    """Lay out a row for each label in each setting, those of one label together."""
     groups = {group.name: pair(group) for group in predictions.schema.groups}
-    rows = []
-    for of_tasks in zip(*(labels[task] for task in tasks), strict=True):
-        first = of_tasks[0]
-        rows.append(
-            {
-                "group": groups[first["group"]],
-                "name": (first["label"], first["korean"]),
-                "train_count": first["train_count"],
-                "band": first["band"],
-                "tasks": of_tasks,
-            }
-        )
-    return rows
+    return [
+        {
+            "group": groups[numbers["group"]],
+            "name": (numbers["label"], numbers["korean"]),
+            "train_count": numbers["train_count"],
+            "band": numbers["band"],
+            "task": TASK_NAMES[task],
+            "starts": task == tasks[0],
+            "numbers": numbers,
+        }
+        for by_task in zip(*(document["labels"][task] for task in tasks), strict=True)
+        for task, numbers in zip(tasks, by_task, strict=True)
+    ]
 
 
 def _curves(predictions: Predictions, evaluation: Evaluation, findings: Findings) -> tuple[list, list]:
@@ -214,7 +213,7 @@ def write_evaluation_report(
         {"name": pair(label), "cells": [metric_cell(document, f"{kind}/AP-{label}") for kind in ("bbox", "segm")]}
         for label in predictions.info.class_names
     ]
-    render_bilingual_page(
+    render_page(
         path,
         "evaluation_report.html.j2",
         language=language,

@@ -119,7 +119,7 @@ def headline_rows(document: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def other_tables(document: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Lay out what is no attribute setting: "columns" and "rows" of tasks with the same metrics."""
+    """Lay out what is no attribute setting: a table for "tasks" with the same metrics, which are its "rows"."""
     by_names: dict[tuple[str, ...], list[str]] = {}
     for task in dict.fromkeys(name.partition("/")[0] for name in document["metrics"]):
         if task in ATTRIBUTE_TASKS:
@@ -128,13 +128,9 @@ def other_tables(document: Mapping[str, Any]) -> list[dict[str, Any]]:
         by_names.setdefault(tuple(n for n in names if "-" not in n), []).append(task)
     return [
         {
-            "columns": list(names),
+            "tasks": [other_name(task) for task in tasks],
             "rows": [
-                {
-                    "title": other_name(task),
-                    "cells": [metric_cell(document, f"{task}/{name}") for name in names],
-                }
-                for task in tasks
+                {"name": name, "cells": [metric_cell(document, f"{task}/{name}") for task in tasks]} for name in names
             ],
         }
         for names, tasks in by_names.items()
@@ -144,7 +140,8 @@ def other_tables(document: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def group_tables(document: Mapping[str, Any], groups: Sequence[AttributeGroup]) -> list[dict[str, Any]]:
     """
-    Lay out for single- and for multi-label groups, where there are any, a row for each, a block of columns a setting.
+    Lay out for single- and for multi-label groups, where there are any, a row for each group in each setting, those of
+    one group together.
     """
     tables = []
     tasks = attribute_tasks(document)
@@ -153,10 +150,13 @@ def group_tables(document: Mapping[str, Any], groups: Sequence[AttributeGroup]) 
         rows = [
             {
                 "name": pair(group),
-                "cells": [metric_cell(document, f"{task}/{group.name}/{m}") for task in tasks for m in metrics],
+                "task": TASK_NAMES[task],
+                "starts": task == tasks[0],
+                "cells": [metric_cell(document, f"{task}/{group.name}/{m}") for m in metrics],
             }
             for group in groups
             if group.is_single == is_single
+            for task in tasks
         ]
         if rows:
             tables.append({"single": is_single, "metrics": [METRIC_NAMES[m] for m in metrics], "rows": rows})

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import base64
 import math
+import re
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..drawing.fonts import LANGUAGES, carry_hangul
-from .words import words
+from .words import translation, words
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-__all__ = ["data_uri", "number", "render_bilingual_page", "render_page"]
+__all__ = ["data_uri", "number", "render_page"]
 
 
 def number(value: float | None, form: str = ".1f") -> str:
@@ -33,6 +34,11 @@ def _percent(share: float | None) -> str:
 
 def _decimal(value: float | None) -> str:
     return "–" if value is None else f"{value:.3g}" if abs(value) < 100 else f"{value:,.0f}"
+
+
+def _short_hash(text: str) -> str:
+    """Shorten a text that is a long hexadecimal number to its first eight digits, which tell it apart."""
+    return text[:8] if re.fullmatch("[0-9a-f]{16,}", text) else text
 
 
 def data_uri(kind: str, content: bytes) -> str:
@@ -54,35 +60,25 @@ def _environment() -> Environment:
         decimal=_decimal,
         percent=_percent,
         plain=number,
+        short_hash=_short_hash,
         signed=lambda value: number(value, "+.1f"),
         thousands=lambda value: f"{value:,}",
+        translation=translation,
     )
     environment.globals["words"] = words
     return environment
 
 
-def render_page(path: str | Path, template: str, **values: Any) -> None:
+def render_page(
+    path: str | Path, template: str, *, language: str = "en", heading: tuple[str, str], **values: Any
+) -> None:
     """
-    Render a template into an HTML file, which carries the Hangul that it needs.
+    Render a template that extends base.html.j2 into an HTML file, which carries the Hangul that it needs: in English
+    and Korean by a switch, light or dark as the reader's system is, with tables that sort.
 
     Args:
         path: of the HTML file.
         template: its file name in the folder of templates.
-        values: of the template.
-    """
-    html = carry_hangul(_environment().get_template(template).render(**values))
-    Path(path).write_text(html, encoding="utf-8", errors="replace")
-
-
-def render_bilingual_page(
-    path: str | Path, template: str, *, language: str, heading: tuple[str, str], **values: Any
-) -> None:
-    """
-    Render a template that extends evaluation_base.html.j2: in English and Korean by a switch, with tables that sort.
-
-    Args:
-        path: of the HTML file.
-        template: its file name.
         language: "en" or "ko", in which it opens.
         heading: English and Korean; the page's title is the one of `language`.
         values: of the template.
@@ -93,4 +89,6 @@ def render_bilingual_page(
     if language not in LANGUAGES:
         raise ValueError(f"language={language!r}: choose from {', '.join(LANGUAGES)}")
     title = heading[LANGUAGES.index(language)]
-    render_page(path, template, language=language, heading=heading, title=title, **values)
+    page = _environment().get_template(template)
+    html = carry_hangul(page.render(language=language, heading=heading, title=title, **values))
+    Path(path).write_text(html, encoding="utf-8", errors="replace")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-__all__ = ["words"]
+__all__ = ["translation", "words"]
+
+_FIELD = re.compile(r"\\{(\w+)\\}")  # a place in braces, in an escaped text
 
 
 @cache
@@ -38,3 +41,17 @@ def words(english: str, context: str = "", **values: Any) -> tuple[str, str]:
         for i, text in enumerate((english, korean))
     )
     return first, second
+
+
+@cache
+def translation(english: str) -> tuple[str, str]:
+    """
+    Give a text of an analysis in English and in Korean; in English twice where korean.yaml lacks it. Its entries of the
+    context "analysis" are such texts, whole or with places in braces that were filled in.
+    """
+    for (known, context), korean in _korean().items():
+        if context == "analysis":
+            match = re.fullmatch(_FIELD.sub(r"(?P<\1>.+?)", re.escape(known)), english)
+            if match:
+                return english, korean.format(**match.groupdict())
+    return english, english

@@ -62,3 +62,16 @@ def test_in_a_browser(page, tmp_path):
     answer, errors, console = run_in_browser(page, sort_script("headline-table", 5), tmp_path)
     assert errors == [] and console == []
     check_sorted(answer)
+
+
+def test_a_difference_that_rounds_to_nothing_is_neither_better_nor_worse(comparison, tmp_path):
+    sure = comparison.differences[0][ACCURACY]
+    for value, look in ((0.04, ""), (-0.04, ""), (0.06, "better"), (-0.06, "worse")):
+        changed = {
+            **comparison.differences[0],
+            ACCURACY: replace(sure, value=value, low=value - 0.01, high=value + 0.01),
+        }
+        write_comparison_report(tmp_path / "a.html", replace(comparison, differences=[changed, {}]))
+        text = (tmp_path / "a.html").read_text(encoding="utf-8")
+        row = re.search(f'<tr data-row="{ACCURACY}">(.*?)</tr>', text, re.S)[1]
+        assert f'<td class="first {look}" data-v="{value}">{value:+.1f}<' in row
