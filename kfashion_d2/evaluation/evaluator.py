@@ -62,10 +62,10 @@ class KFashionEvaluator(DatasetEvaluator):
         info (PredictionsInfo): what the columns of the predictions mean, and the thresholds.
         style_tasks (tuple[str, ...]): the styles to be scored.
         output_dir (str | None): where the files go.
-        predictions (Predictions | None): what was seen; on the main process, after :meth:`evaluate`.
-        evaluation (Evaluation | None): how it was scored; on the main process, after :meth:`evaluate`.
+        predictions (Predictions | None): what the model predicted; on the main process, after :meth:`evaluate`.
+        evaluation (Evaluation | None): the metrics of it; likewise, but None where nothing was to be computed.
         gt_box_scores (np.ndarray | None): float32 (G, L), the scores that ``predictions.gt_attributes`` holds rounded
-            to float16; calibration is fitted to them.
+            to float16; a calibration is fitted to them.
     """
 
     def __init__(
@@ -146,6 +146,9 @@ class KFashionEvaluator(DatasetEvaluator):
         self._metrics = metrics
         self.output_dir = output_dir
         self._distributed = distributed
+        self.predictions: Predictions | None = None
+        self.evaluation: Evaluation | None = None
+        self.gt_box_scores: np.ndarray | None = None
 
     @property
     def reads_gt_boxes(self) -> bool:
@@ -153,9 +156,7 @@ class KFashionEvaluator(DatasetEvaluator):
         return self._gt_boxes is not None
 
     def reset(self) -> None:
-        self.predictions: Predictions | None = None
-        self.evaluation: Evaluation | None = None
-        self.gt_box_scores: np.ndarray | None = None
+        self.predictions = self.evaluation = self.gt_box_scores = None
         self._images: list[ImagePredictions] = []  # of the chunk that is being filled
         self._chunks: list[Predictions] = []
         if self._gt_boxes is not None:
@@ -176,8 +177,9 @@ class KFashionEvaluator(DatasetEvaluator):
             ValueError: an image is not in the dataset, or an output lacks what is to be scored or has another width.
         """
         garments = [self._garments(input_per_image["image_id"]) for input_per_image in inputs]
-        if self._gt_boxes is not None and self._gt_boxes.is_on:
-            for garments_per_image, scores in zip(garments, self._gt_boxes.read(inputs, garments), strict=False):
+        gt_scores = None if self._gt_boxes is None else self._gt_boxes.read(inputs, garments)
+        if gt_scores is not None:
+            for garments_per_image, scores in zip(garments, gt_scores, strict=True):
                 garments_per_image["gt_attributes"] = scores
         for garments_per_image, output in zip(garments, outputs, strict=True):
             self._images.append({**garments_per_image, **self._detections(output)})
@@ -197,7 +199,7 @@ class KFashionEvaluator(DatasetEvaluator):
         if predictions is None:
             return OrderedDict()
         if predictions.gt_attributes is not None:
-            self.gt_box_scores = predictions.gt_attributes
+            self.gt_box_scores = predictions.gt_attributes.astype(np.float32, copy=False)
             predictions.gt_attributes = predictions.gt_attributes.astype(np.float16)
         self.predictions = predictions
         if self._metrics == "none":
@@ -237,15 +239,24 @@ class KFashionEvaluator(DatasetEvaluator):
         """Return the predictions of all processes, on the main one; None on the others."""
         if self._gt_boxes is not None:
             self._gt_boxes.stop()
-        chunks, self._chunks = [*self._chunks, self._stacked_images()], []
-        predictions = concatenate_predictions(chunks)
+        self._chunks.append(self._stacked_images())
+        predictions = concatenate_predictions(self._chunks)
+        self._chunks = []  # before processes send their predictions, which takes as much memory again
         for field in self._fields_left_out():
             setattr(predictions, field, None)
         if not self._distributed:
             return predictions
+        has_gt_attributes = predictions.gt_attributes is not None
         comm.synchronize()
         predictions_per_process = comm.gather(predictions, dst=0)
-        return concatenate_predictions(predictions_per_process) if comm.is_main_process() else None
+        if not comm.is_main_process():
+            return None
+        predictions = concatenate_predictions(predictions_per_process)
+        if has_gt_attributes and predictions.gt_attributes is None:
+            logger.warning(
+                "No attribute metrics on ground-truth boxes: another process could not read them; see its log."
+            )
+        return predictions
 
     def _fields_left_out(self) -> list[str]:
         """List the fields of :class:`Predictions` that nobody asked for, or that could not be had."""

@@ -3,8 +3,10 @@ import logging
 import math
 
 import numpy as np
+import pycocotools.mask as mask_util
 import pytest
 import torch
+from detectron2.data import MetadataCatalog
 from detectron2.evaluation.testing import flatten_results_dict
 from detectron2.utils import comm
 
@@ -15,6 +17,7 @@ from kfashion_d2.evaluation import (
     read_predictions,
     write_predictions,
 )
+from kfashion_d2.evaluation.evaluate import ATTRIBUTE_TASKS
 from kfashion_d2.schema import kfashion_schema
 from tests.evaluation.evaluator_cases import (
     BOTTOM,
@@ -22,6 +25,7 @@ from tests.evaluation.evaluator_cases import (
     RECORDS,
     SCHEMA,
     TOP,
+    Model,
     annotation,
     detections,
     evaluate,
@@ -69,6 +73,42 @@ def test_no_image_at_all(register):
     metrics = evaluate(KFashionEvaluator(NAME), [], [])["attributes"]
     assert metrics["garments"] == metrics["matched"] == metrics["fit/support"] == 0
     assert math.isnan(metrics["recall"]) and math.isnan(metrics["mean/accuracy"])
+
+
+def test_no_image_at_all_with_everything_on(register, tmp_path):
+    register(records=[])
+    MetadataCatalog.get(NAME).set(thing_classes=["top", "bottom", "outer", "dress"])
+    evaluator = KFashionEvaluator(
+        NAME, masks=True, style_tasks=("style",), metrics="all", model=Model(), output_dir=str(tmp_path)
+    )
+    assert evaluator.predictions is evaluator.evaluation is evaluator.gt_box_scores is None
+    evaluator.reset()
+    results = evaluator.evaluate()
+    tasks = ["bbox", "segm", "iou_f1", "iou_f1_chance", *ATTRIBUTE_TASKS, "style"]
+    assert list(results) == tasks and math.isnan(results["segm"]["AP"])
+    predictions = evaluator.predictions
+    assert predictions.gt_attributes.shape == (0, SCHEMA.num_labels) and evaluator.gt_box_scores.dtype == np.float32
+    assert predictions.sub_style_scores is None and predictions.style_scores.shape == (0, len(STYLES))
+    write_predictions(predictions, tmp_path / "predictions.parquet")
+    again = read_predictions(tmp_path / "predictions.parquet")
+    assert repr(evaluate_predictions(again).metrics) == repr(dict(results))
+
+
+def test_masks_of_a_dataset_that_has_rle(register):
+    """Whose counts are bytes or text; their areas are those of the masks, not of the boxes."""
+    mask = np.zeros((100, 200), dtype=np.uint8, order="F")
+    mask[10:40, 10:60] = 1
+    mask[10:20, 10:30] = 0
+    rle = mask_util.encode(mask)
+    text = {**rle, "counts": rle["counts"].decode()}
+    register([record(i, [annotation(TOP, (10, 10, 50, 30), segmentation=x)]) for i, x in ((1, rle), (2, text))])
+    MetadataCatalog.get(NAME).set(thing_classes=["top", "bottom", "outer", "dress"])
+    output = detections([((10, 10, 60, 40), 0.9, TOP, row(0, {}))])
+    output["instances"].pred_masks = torch.from_numpy(mask.astype(bool))[None]
+    evaluator = KFashionEvaluator(NAME, masks=True)
+    results = evaluate(evaluator, inputs_of(1, 2), [output, output])
+    assert evaluator.predictions.gt_areas.tolist() == [1300, 1300]
+    assert results["segm"]["AP"] == results["segm"]["APm"] == pytest.approx(100)
 
 
 def test_unknown_category_is_found_by_its_part(register):

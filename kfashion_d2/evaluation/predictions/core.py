@@ -135,12 +135,12 @@ class Predictions:
         return np.repeat(np.arange(self.num_images), np.diff(self.gt_offsets))
 
     def select(self, images: np.ndarray) -> Predictions:
-        """Return the predictions of some images, int (M,) rows, in the order given."""
+        """Return the predictions of the images in the given rows, int (M,), in the order given."""
         images = np.asarray(images, dtype=np.int64)
         rows: dict[str, np.ndarray] = {"": images}
         changes: dict[str, Any] = {}
         for prefix in ("det", "gt"):
-            rows[prefix], changes[f"{prefix}_offsets"] = _rows_of(getattr(self, f"{prefix}_offsets"), images)
+            rows[prefix], changes[f"{prefix}_offsets"] = _select_rows(getattr(self, f"{prefix}_offsets"), images)
         for name in array_names():
             value, kept = getattr(self, name), rows[row_kind(name)]
             if value is not None and name not in changes:
@@ -152,9 +152,44 @@ class Predictions:
         return replace(self, info=replace(self.info, **changes))
 
 
+# Fields -> the type of their entries and the width of a row ("L": labels, "S": styles, 0: a plain number). Masks, which
+# are bytes, and offsets are no such arrays.
+_ENTRIES: dict[str, tuple[type[np.generic], int | str]] = {
+    "image_ids": (np.int64, 0),
+    "image_indices": (np.int64, 0),
+    "heights": (np.int32, 0),
+    "widths": (np.int32, 0),
+    "styles": (np.int16, 0),
+    "sub_styles": (np.int16, 0),
+    "style_scores": (np.float32, "S"),
+    "sub_style_scores": (np.float32, "S"),
+    "det_boxes": (np.float32, 4),
+    "det_scores": (np.float32, 0),
+    "det_classes": (np.int16, 0),
+    "det_attributes": (np.float16, "L"),
+    "gt_places": (np.int32, 0),
+    "gt_boxes": (np.float64, 4),
+    "gt_areas": (np.float64, 0),
+    "gt_classes": (np.int16, 0),
+    "gt_parts": (np.int8, 0),
+    "gt_targets": (np.int8, "L"),
+    "gt_attributes": (np.float16, "L"),
+}
+
+
 def array_names() -> list[str]:
     """List the fields that hold arrays, all but `info`."""
     return [f.name for f in fields(Predictions) if f.name != "info"]
+
+
+def is_optional(name: str) -> bool:
+    """Say whether a field is None where the model does not predict it, or nobody asked for it."""
+    return name in ("style_scores", "sub_style_scores", "gt_attributes") or is_masks(name)
+
+
+def is_masks(name: str) -> bool:
+    """Say whether a field is an Arrow array of bytes; the others are NumPy's."""
+    return name in ("det_masks", "gt_masks")
 
 
 def row_kind(name: str) -> str:
@@ -163,17 +198,29 @@ def row_kind(name: str) -> str:
     return prefix if prefix in ("det", "gt") else ""
 
 
-def _rows_of(offsets: np.ndarray, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the rows of some images, one after the other, and their own offsets."""
+def row_width(name: str, info: PredictionsInfo) -> int:
+    """Return how many entries a row of a field has; 0 where it is a plain number, or bytes."""
+    width = 0 if is_masks(name) else _ENTRIES[name][1]
+    return width if isinstance(width, int) else {"L": info.schema.num_labels, "S": len(info.schema.styles)}[width]
+
+
+def empty_array(name: str, info: PredictionsInfo, num_rows: int = 0) -> np.ndarray:
+    """Make an array of a field's type with `num_rows` rows of no particular value; not of masks and offsets."""
+    width = row_width(name, info)
+    return np.empty((num_rows, width) if width else num_rows, dtype=_ENTRIES[name][0])
+
+
+def _select_rows(offsets: np.ndarray, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows that belong to the given images, one image after the other, and where each image's begin."""
     counts = np.diff(offsets)[images]
-    new = np.concatenate([[0], np.cumsum(counts)])
-    return np.arange(new[-1]) + np.repeat(offsets[images] - new[:-1], counts), new
+    starts = np.concatenate([[0], np.cumsum(counts)])
+    return np.arange(starts[-1]) + np.repeat(offsets[images] - starts[:-1], counts), starts
 
 
 def concatenate_predictions(parts: Sequence[Predictions]) -> Predictions:
     """
-    Put the predictions of several processes together, by image, whoever saw it and when; an image that was seen twice
-    counts once.
+    Put the predictions of several processes, or of several times, together by image; an image that was seen twice
+    counts once, and a field that one of them lacks is None.
 
     Raises:
         ValueError: there are none.

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from ...schema import Label, schema_from_dict, schema_to_dict
 from ...utils.files import new_path
-from .core import Predictions, PredictionsInfo, row_kind
+from .core import Predictions, PredictionsInfo, empty_array, is_masks, is_optional, row_kind, row_width
 
 __all__ = ["PREDICTIONS_FORMAT", "read_predictions", "write_predictions"]
 
@@ -25,31 +25,30 @@ PREDICTIONS_FORMAT = 1
 _KEY = b"kfashion_predictions"
 _ROWS_PER_GROUP = 2048  # images; what is in memory beside the arrays while a file is written or read
 
-# Column in the file -> the field, its type, and how wide a row of it is ("L": labels, "S": styles; 0: a plain number).
-_COLUMNS: dict[str, tuple[str, pa.DataType, int | str]] = {
-    "image_id": ("image_ids", pa.int64(), 0),
-    "image_index": ("image_indices", pa.int64(), 0),
-    "height": ("heights", pa.int32(), 0),
-    "width": ("widths", pa.int32(), 0),
-    "style": ("styles", pa.int16(), 0),
-    "sub_style": ("sub_styles", pa.int16(), 0),
-    "style_scores": ("style_scores", pa.float32(), "S"),
-    "sub_style_scores": ("sub_style_scores", pa.float32(), "S"),
-    "det_boxes": ("det_boxes", pa.float32(), 4),
-    "det_scores": ("det_scores", pa.float32(), 0),
-    "det_classes": ("det_classes", pa.int16(), 0),
-    "det_attributes": ("det_attributes", pa.float16(), "L"),
-    "det_masks": ("det_masks", pa.binary(), 0),
-    "gt_places": ("gt_places", pa.int32(), 0),
-    "gt_boxes": ("gt_boxes", pa.float64(), 4),
-    "gt_areas": ("gt_areas", pa.float64(), 0),
-    "gt_classes": ("gt_classes", pa.int16(), 0),
-    "gt_parts": ("gt_parts", pa.int8(), 0),
-    "gt_targets": ("gt_targets", pa.int8(), "L"),
-    "gt_attributes": ("gt_attributes", pa.float16(), "L"),
-    "gt_masks": ("gt_masks", pa.binary(), 0),
+# Column in the file, in its order -> field.
+_COLUMNS = {
+    "image_id": "image_ids",
+    "image_index": "image_indices",
+    "height": "heights",
+    "width": "widths",
+    "style": "styles",
+    "sub_style": "sub_styles",
+    "style_scores": "style_scores",
+    "sub_style_scores": "sub_style_scores",
+    "det_boxes": "det_boxes",
+    "det_scores": "det_scores",
+    "det_classes": "det_classes",
+    "det_attributes": "det_attributes",
+    "det_masks": "det_masks",
+    "gt_places": "gt_places",
+    "gt_boxes": "gt_boxes",
+    "gt_areas": "gt_areas",
+    "gt_classes": "gt_classes",
+    "gt_parts": "gt_parts",
+    "gt_targets": "gt_targets",
+    "gt_attributes": "gt_attributes",
+    "gt_masks": "gt_masks",
 }
-_OPTIONAL = {"style_scores", "sub_style_scores", "det_masks", "gt_attributes", "gt_masks"}
 
 
 def _header(info: PredictionsInfo) -> dict[str, Any]:
@@ -81,7 +80,7 @@ def _info(header: dict[str, Any]) -> PredictionsInfo:
     )
 
 
-def _plain_list(value: Any) -> Any:
+def _plain_value(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return value.tolist()
     if isinstance(value, np.generic):
@@ -89,25 +88,28 @@ def _plain_list(value: Any) -> Any:
     raise TypeError(f"{value!r} cannot be written as JSON")
 
 
-def _wide(width: int | str, info: PredictionsInfo) -> int:
-    if isinstance(width, int):
-        return width
-    return {"L": info.schema.num_labels, "S": len(info.schema.styles)}[width]
+def _entry_type(field: str, info: PredictionsInfo) -> pa.DataType:
+    return pa.binary() if is_masks(field) else pa.from_numpy_dtype(empty_array(field, info).dtype)
 
 
-def _arrow_type(kind: pa.DataType, width: int, name: str) -> pa.DataType:
-    item = pa.list_(kind, width) if width else kind
-    return pa.list_(item) if row_kind(name) else item
+def _column_type(field: str, info: PredictionsInfo) -> pa.DataType:
+    width = row_width(field, info)
+    row = pa.list_(_entry_type(field, info), width) if width else _entry_type(field, info)
+    return pa.list_(row) if row_kind(field) else row
 
 
-def _column(value: Any, kind: pa.DataType, width: int, offsets: np.ndarray | None, images: slice) -> pa.Array:
+def _column(predictions: Predictions, field: str, images: slice) -> pa.Array:
+    """Make a column of some images: of plain rows, or of lists where an image has several rows."""
+    value, kind = getattr(predictions, field), row_kind(field)
+    offsets = getattr(predictions, f"{kind}_offsets") if kind else None
     rows = images if offsets is None else slice(int(offsets[images.start]), int(offsets[images.stop]))
-    if isinstance(value, np.ndarray):
-        array = pa.array(np.ascontiguousarray(value[rows]).reshape(-1), type=kind)
-        if width:
-            array = pa.FixedSizeListArray.from_arrays(array, width)
+    entry_type = _entry_type(field, predictions.info)
+    if is_masks(field):
+        array = value[rows].cast(entry_type)
     else:
-        array = value[rows].cast(kind)
+        array = pa.array(np.ascontiguousarray(value[rows]).reshape(-1), type=entry_type)
+        if value.ndim == 2:
+            array = pa.FixedSizeListArray.from_arrays(array, value.shape[1])
     if offsets is None:
         return array
     starts = (offsets[images.start : images.stop + 1] - rows.start).astype(np.int32)
@@ -119,29 +121,21 @@ def write_predictions(predictions: Predictions, path: str | Path) -> None:
     Write predictions to a file, which takes its name when it is complete.
 
     Raises:
-        OSError: there is no such folder, or no room.
+        OSError: it cannot be written; the error names `path`.
     """
     path, info = Path(path), predictions.info
-    columns = {name: spec for name, spec in _COLUMNS.items() if getattr(predictions, spec[0]) is not None}
-    fields = [(name, _arrow_type(kind, _wide(w, info), name)) for name, (_, kind, w) in columns.items()]
-    header = json.dumps(_header(info), ensure_ascii=False, default=_plain_list)
-    schema = pa.schema(fields, metadata={_KEY: header.encode()})
+    columns = {name: field for name, field in _COLUMNS.items() if getattr(predictions, field) is not None}
+    header = json.dumps(_header(info), ensure_ascii=False, default=_plain_value)
+    schema = pa.schema(
+        [(name, _column_type(field, info)) for name, field in columns.items()], metadata={_KEY: header.encode()}
+    )
     with (
         new_path(path) as temporary,
         pq.ParquetWriter(temporary, schema, compression="zstd", use_dictionary=False) as writer,
     ):
         for start in range(0, max(predictions.num_images, 1), _ROWS_PER_GROUP):
             images = slice(start, min(start + _ROWS_PER_GROUP, predictions.num_images))
-            arrays = [
-                _column(
-                    getattr(predictions, field),
-                    kind,
-                    _wide(width, info),
-                    getattr(predictions, f"{row_kind(name)}_offsets") if row_kind(name) else None,
-                    images,
-                )
-                for name, (field, kind, width) in columns.items()
-            ]
+            arrays = [_column(predictions, field, images) for field in columns.values()]
             writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
 
 
@@ -175,27 +169,25 @@ def read_predictions(path: str | Path) -> Predictions:
 
 def _read(file: pq.ParquetFile, info: PredictionsInfo, path: Path) -> Predictions:
     names = set(file.schema_arrow.names)
-    missing = [name for name in _COLUMNS if name not in names and name not in _OPTIONAL]
+    missing = [name for name, field in _COLUMNS.items() if name not in names and not is_optional(field)]
     if missing:
         raise ValueError(f"{path} lacks the columns {', '.join(missing)}: evaluate the model again")
     offsets = {kind: _offsets(file, name) for kind, name in (("det", "det_scores"), ("gt", "gt_classes"))}
-    sizes = {"": file.metadata.num_rows, **{kind: int(ends[-1]) for kind, ends in offsets.items()}}
+    num_rows = {"": file.metadata.num_rows, **{kind: int(ends[-1]) for kind, ends in offsets.items()}}
     arrays: dict[str, Any] = {}
     masks: dict[str, list[pa.Array]] = {}
-    for name, (field, kind, wide) in _COLUMNS.items():
-        width = _wide(wide, info)
-        if name in names and pa.types.is_binary(kind):
+    for name, field in _COLUMNS.items():
+        if name in names and is_masks(field):
             masks[field] = []
         elif name in names:
-            size = sizes[row_kind(name)]
-            arrays[field] = np.empty((size, width) if width else size, dtype=kind.to_pandas_dtype())
+            arrays[field] = empty_array(field, info, num_rows[row_kind(field)])
     filled = dict.fromkeys(arrays, 0)
     for i in range(file.num_row_groups):
         table = file.read_row_group(i)
         for name in table.column_names:
-            field = _COLUMNS[name][0]
+            field = _COLUMNS[name]
             values = table.column(name).combine_chunks()
-            if row_kind(name):
+            if row_kind(field):
                 values = values.flatten()
             if field in masks:
                 masks[field].append(values.cast(pa.large_binary()))

@@ -24,7 +24,7 @@ class GTBoxAttributeReader:
     This reader scores the attributes of garments on their true boxes, while their images are evaluated.
 
     The model's backbone runs once for detections and true boxes: its features are caught by a forward hook, which
-    lives from :meth:`start` to :meth:`stop`. Where they cannot be had, the reader says why once and turns itself off.
+    lives from :meth:`start` to :meth:`stop`. Where they are missing, the reader says why, once, and turns itself off.
 
     Attributes:
         is_on (bool): whether :meth:`read` gives scores; False from the moment in which features were missing.
@@ -48,7 +48,6 @@ class GTBoxAttributeReader:
     def start(self) -> None:
         """Catch the backbone's features from now on."""
         self.stop()
-        self._forget_features()
         self.is_on = True
         if hasattr(self._model, "backbone") and hasattr(self._model, "roi_heads"):
             self._hook = self._model.backbone.register_forward_hook(self._catch_features)
@@ -56,12 +55,13 @@ class GTBoxAttributeReader:
             self._turn_off(f"{type(self._model).__name__} has no backbone and roi_heads")
 
     def stop(self) -> None:
-        """Take the hook off the model."""
+        """Take the hook off the model, and let go of the features."""
+        self._forget_features()
         if self._hook is not None:
             self._hook.remove()
             self._hook = None
 
-    def read(self, inputs: list[dict], garments: list[ImagePredictions]) -> list[np.ndarray]:
+    def read(self, inputs: list[dict], garments: list[ImagePredictions]) -> list[np.ndarray] | None:
         """
         Score the garments of a batch with the features that the model has just computed for it.
 
@@ -70,8 +70,10 @@ class GTBoxAttributeReader:
             garments: of each image, with "gt_boxes", "gt_classes" and "gt_parts".
 
         Returns:
-            float32 (G, L) for each image; an empty list where the features of this batch are not there.
+            float32 (G, L) for each image; None where the features of this batch, or of one before it, are missing.
         """
+        if not self.is_on:
+            return None
         features, batch_sizes = self._features, self._batch_sizes
         self._forget_features()
         if batch_sizes != [len(inputs)]:
@@ -79,7 +81,7 @@ class GTBoxAttributeReader:
                 f"they need one run of the model's backbone on the {len(inputs)} inputs, "
                 f"but it ran on batches of {batch_sizes} images"
             )
-            return []
+            return None
         if not any(len(garments_per_image["gt_boxes"]) for garments_per_image in garments):
             return [np.zeros((0, self._schema.num_labels), dtype=np.float32) for _ in garments]
         device = next(iter(features.values())).device

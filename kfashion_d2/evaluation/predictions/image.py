@@ -6,6 +6,7 @@ model.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ import torch
 from detectron2.structures import BoxMode, Instances
 
 from ...schema import UNKNOWN, AttributeSchema
-from .core import Predictions, PredictionsInfo, row_kind
+from .core import Predictions, PredictionsInfo, array_names, empty_array, is_masks, is_optional, row_kind
 
 __all__ = [
     "ImagePredictions",
@@ -66,24 +67,27 @@ def garments_from_record(
         "gt_targets": targets,
     }
     if masks:
-        garments["gt_masks"] = [_polygon_rle(a["segmentation"], height, width) for a in annotations]
+        garments["gt_masks"] = [_rle_counts(a["segmentation"], height, width) for a in annotations]
     return garments
 
 
 def _area(anno: dict[str, Any]) -> float:
-    """Compute the square pixels of the polygon, or of the box where there is no sound one."""
-    polygons = anno.get("segmentation")
-    if not isinstance(polygons, list) or not anno.get("mask_valid", True):
+    """Compute the square pixels of the polygons or of the mask, or of the box where neither is sound."""
+    segmentation = anno.get("segmentation")
+    if segmentation is None or not anno.get("mask_valid", True):
         x0, y0, x1, y1 = BoxMode.convert(anno["bbox"], anno["bbox_mode"], BoxMode.XYXY_ABS)
         return float((x1 - x0) * (y1 - y0))
+    if isinstance(segmentation, dict):
+        return float(mask_util.area(segmentation))
     total = 0.0
-    for polygon in polygons:
+    for polygon in segmentation:
         xs, ys = polygon[0::2], polygon[1::2]
         total += abs(sum(xs[i - 1] * ys[i] - xs[i] * ys[i - 1] for i in range(len(xs)))) / 2
     return total
 
 
-def _polygon_rle(segmentation: Any, height: int, width: int) -> bytes:
+def _rle_counts(segmentation: Any, height: int, width: int) -> bytes | str:
+    """Return the counts of compressed RLE, made of polygons where the annotation has those."""
     if isinstance(segmentation, dict):
         return segmentation["counts"]
     return mask_util.merge(mask_util.frPyObjects(segmentation, height, width))["counts"]
@@ -172,9 +176,6 @@ def _copied(values: torch.Tensor) -> np.ndarray:
     return values.detach().to("cpu", torch.float32).numpy().copy()
 
 
-_TYPES = {"image_ids": np.int64, "image_indices": np.int64, "heights": np.int32, "widths": np.int32}
-
-
 def stack_images(images: Sequence[ImagePredictions], info: PredictionsInfo) -> Predictions:
     """
     Put images that a process saw into one :class:`Predictions`. Attributes on true boxes stay float32.
@@ -183,33 +184,20 @@ def stack_images(images: Sequence[ImagePredictions], info: PredictionsInfo) -> P
         images: garments and detections of each; the list may be empty. A field that is optional in
             :class:`Predictions` is None in the result where an image lacks it.
     """
-    num_labels = info.schema.num_labels
-    blank = {
-        "det_boxes": np.zeros((0, 4), dtype=np.float32),
-        "det_scores": np.zeros(0, dtype=np.float32),
-        "det_classes": np.zeros(0, dtype=np.int16),
-        "det_attributes": np.zeros((0, num_labels), dtype=np.float16),
-        "gt_places": np.zeros(0, dtype=np.int32),
-        "gt_boxes": np.zeros((0, 4)),
-        "gt_areas": np.zeros(0),
-        "gt_classes": np.zeros(0, dtype=np.int16),
-        "gt_parts": np.zeros(0, dtype=np.int8),
-        "gt_targets": np.zeros((0, num_labels), dtype=np.int8),
+    arrays: dict[str, Any] = {
+        f"{kind}_offsets": np.cumsum([0, *(len(image[name]) for image in images)], dtype=np.int64)
+        for kind, name in (("det", "det_scores"), ("gt", "gt_classes"))
     }
-    arrays: dict[str, Any] = {name: np.concatenate([none, *(i[name] for i in images)]) for name, none in blank.items()}
-    for name in ("image_ids", "image_indices", "heights", "widths", "styles", "sub_styles"):
-        arrays[name] = np.array([i[name] for i in images], dtype=_TYPES.get(name, np.int16))
-    for name in _STYLES.values():
-        if not images or all(name in i for i in images):
-            none = np.zeros((0, len(info.schema.styles)), dtype=np.float32)
-            arrays[name] = np.concatenate([none, *(i[name][None] for i in images)])
-    if not images or all("gt_attributes" in i for i in images):
-        none = np.zeros((0, num_labels), dtype=np.float32)
-        arrays["gt_attributes"] = np.concatenate([none, *(i["gt_attributes"] for i in images)])
-    for name in ("det_masks", "gt_masks"):
-        if not images or all(name in i for i in images):
-            arrays[name] = pa.array([mask for i in images for mask in i.get(name, ())], pa.large_binary())
-    for kind, name in (("det", "det_scores"), ("gt", "gt_classes")):
-        assert row_kind(name) == kind
-        arrays[f"{kind}_offsets"] = np.concatenate([[0], np.cumsum([len(i[name]) for i in images], dtype=np.int64)])
+    for name in array_names():
+        if name in arrays or (is_optional(name) and not all(name in image for image in images)):
+            continue
+        rows_per_image = [image[name] for image in images]
+        if is_masks(name):
+            arrays[name] = pa.array(chain.from_iterable(rows_per_image), pa.large_binary())
+        elif row_kind(name):
+            arrays[name] = np.concatenate(rows_per_image) if images else empty_array(name, info)
+        else:
+            arrays[name] = empty_array(name, info, len(images))
+            for row, value in enumerate(rows_per_image):
+                arrays[name][row] = value
     return Predictions(info=info, **arrays)

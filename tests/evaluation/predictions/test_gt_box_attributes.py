@@ -1,4 +1,5 @@
 import logging
+import weakref
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from kfashion_d2.config import get_config_file, get_kfashion_cfg
 from kfashion_d2.evaluation import KFashionEvaluator
+from kfashion_d2.evaluation.predictions.gt_box_attributes import GTBoxAttributeReader
 from kfashion_d2.schema import kfashion_schema
 from tests.evaluation.evaluator_cases import (
     BOTTOM,
@@ -110,7 +112,7 @@ def test_without_the_features_of_the_batch_one_warning(quartered, caplog, runs):
     assert not model.backbone._forward_hooks
 
 
-def test_one_process_without_features_leaves_the_task_out(quartered, monkeypatch):
+def test_one_process_without_features_leaves_the_task_out(quartered, monkeypatch, caplog):
     sent = []
     monkeypatch.setattr(comm, "gather", lambda data, dst: sent.append(data) or [])
     monkeypatch.setattr(comm, "is_main_process", lambda: False)
@@ -118,8 +120,22 @@ def test_one_process_without_features_leaves_the_task_out(quartered, monkeypatch
     monkeypatch.setattr(comm, "gather", lambda data, dst: [data, *sent])
     monkeypatch.setattr(comm, "is_main_process", lambda: True)
     model = Model()
-    results = run_model(KFashionEvaluator(NAME, model=model), model, [quartered[:1]])
+    caplog.clear()
+    with caplog.at_level(logging.WARNING, logger="kfashion_d2"):
+        results = run_model(KFashionEvaluator(NAME, model=model), model, [quartered[:1]])
     assert list(results) == ["attributes"] and results["attributes"]["garments"] == 3
+    assert "another process could not read them" in caplog.text
+
+
+def test_features_are_let_go(quartered):
+    """An evaluation that ends early, here before its batch is processed, must not hold the GPU's memory."""
+    model = Model().eval()
+    reader = GTBoxAttributeReader(model, SCHEMA)
+    reader.start()
+    model(quartered)
+    features = weakref.ref(reader._features["image"])
+    reader.stop()
+    assert features() is None
 
 
 def test_a_model_without_backbone_one_warning(quartered, caplog):
