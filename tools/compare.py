@@ -13,9 +13,7 @@ import logging
 import sys
 from pathlib import Path
 
-from kfashion_d2.evaluation import compare_runs, comparison_table, load_run
-from kfashion_d2.evaluation.results.comparison import name_runs
-from kfashion_d2.visualization import write_comparison_report
+from kfashion_d2 import evaluation, visualization
 
 
 def parse_args():
@@ -42,17 +40,19 @@ def parse_args():
 
 def main():
     args = parse_args()
+    from kfashion_d2.evaluation.results.comparison import name_runs
+
     logging.basicConfig(format="%(levelname)s: %(message)s")
     try:
-        runs = [load_run(path) for path in args.runs]
+        runs = [evaluation.load_run(path) for path in args.runs]
         for run, name in zip(runs, args.names or [], strict=False):
             run.name = name
         name_runs(runs)
-        comparison = compare_runs(runs, replicates=args.bootstrap, seed=args.seed)
-        print(comparison_table(comparison, groups=args.groups))
+        comparison = evaluation.compare_runs(runs, replicates=args.bootstrap, seed=args.seed)
+        print(evaluation.comparison_table(comparison, groups=args.groups))
         if not args.no_report:
             Path(args.output).parent.mkdir(parents=True, exist_ok=True)
-            write_comparison_report(args.output, comparison, language=args.language)
+            visualization.write_comparison_report(args.output, comparison, language=args.language)
             print(f"\nSee {args.output}")
     except (ValueError, OSError) as error:
         sys.exit(f"compare.py: error: {error}")

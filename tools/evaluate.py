@@ -12,32 +12,15 @@ import logging
 import sys
 from pathlib import Path
 
-from kfashion_d2.data import KFashionDataset, read_image_bytes
-from kfashion_d2.data.formats import export_suspects
-from kfashion_d2.evaluation import (
-    bootstrap_metrics,
-    confidence_intervals,
-    error_summary,
-    evaluate_predictions,
-    evaluation_table,
-    find_suspects,
-    metrics_document,
-    read_predictions,
-    write_metrics,
-    write_predictions,
-)
-from kfashion_d2.evaluation.analysis.findings import find_all
-from kfashion_d2.evaluation.results.metrics_file import flat_metrics
-from kfashion_d2.schema import AttributeSchema
+from kfashion_d2 import data, evaluation, visualization
 from kfashion_d2.utils.lazy import needs_detectron2
-from kfashion_d2.visualization import write_evaluation_report
 
 
 def parse_args():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--config-file", metavar="FILE", help="config of the model; MODEL.WEIGHTS is its checkpoint")
-    source.add_argument("--predictions", metavar="FILE", help="a predictions.parquet, in the model's position")
+    source.add_argument("--predictions", metavar="FILE", help="a predictions.parquet, in place of a model")
     parser.add_argument("--output", required=True, metavar="DIR", help="gets the files")
     parser.add_argument("--dataset", metavar="NAME", help="the split (default: the first of DATASETS.TEST)")
     parser.add_argument("--gt-boxes", action="store_true", help="also read attributes from the true boxes")
@@ -74,7 +57,7 @@ def parse_args():
 
 
 def predict(args):
-    """In every process; the main one writes predictions.parquet."""
+    """Run the model in this process, one of several; the main one writes predictions.parquet."""
     from kfashion_d2.engine import predict_dataset, setup_config, setup_loggers
 
     setup_loggers(args.output)
@@ -88,17 +71,19 @@ def predict(args):
     except (ValueError, FileNotFoundError) as error:
         sys.exit(f"evaluate.py: error: {error}")
     if predictions is not None:
-        write_predictions(predictions, Path(args.output, "predictions.parquet"))
+        evaluation.write_predictions(predictions, Path(args.output, "predictions.parquet"))
 
 
 def open_split(args, predictions):
-    """The dataset dicts by image index; None where the split is not on this machine."""
+    """Open the split that was predicted; None where it is not on this machine."""
+    from kfashion_d2.schema import AttributeSchema
+
     facts = predictions.info.model
     folder = args.store or facts.get("store_dir")
     if not folder or not (args.store or Path(folder, "meta.json").is_file()):
         return None
     schema = args.schema or facts.get("schema_file")
-    dataset = KFashionDataset(
+    dataset = data.KFashionDataset(
         folder,
         predictions.info.classes or "category",
         image_root=args.image_root or facts.get("image_root"),
@@ -110,35 +95,39 @@ def open_split(args, predictions):
 
 
 def measure(args, path):
-    """From a predictions file to the others, and the tables."""
-    predictions = read_predictions(path)
+    """Make the other files of a predictions file, and return the tables for the terminal."""
+    from kfashion_d2.data.formats import export_suspects
+    from kfashion_d2.evaluation.analysis.findings import find_all
+    from kfashion_d2.evaluation.results.metrics_file import flat_metrics
+
+    predictions = evaluation.read_predictions(path)
     if args.threshold is not None:
         predictions = predictions.with_info(threshold=args.threshold)
-    evaluation = evaluate_predictions(predictions, iou_threshold=args.iou_threshold)
+    scored = evaluation.evaluate_predictions(predictions, iou_threshold=args.iou_threshold)
     intervals = how = None
     if args.bootstrap:
-        samples = bootstrap_metrics(predictions, evaluation, args.bootstrap, args.seed)
-        intervals = confidence_intervals(samples, flat_metrics(evaluation.metrics))
+        samples = evaluation.bootstrap_metrics(predictions, scored, args.bootstrap, args.seed)
+        intervals = evaluation.confidence_intervals(samples, flat_metrics(scored.metrics))
         how = {"replicates": args.bootstrap, "confidence": 0.95, "seed": args.seed}
-    errors = error_summary(predictions, iou_threshold=args.iou_threshold)
-    document = metrics_document(predictions, evaluation, intervals, how, errors)
-    write_metrics(document, Path(args.output, "metrics.json"))
+    errors = evaluation.error_summary(predictions, iou_threshold=args.iou_threshold)
+    document = evaluation.metrics_document(predictions, scored, intervals, how, errors)
+    evaluation.write_metrics(document, Path(args.output, "metrics.json"))
     dataset = open_split(args, predictions)
     if args.suspects:
-        suspects = find_suspects(predictions, iou_threshold=args.iou_threshold)
+        suspects = evaluation.find_suspects(predictions, iou_threshold=args.iou_threshold)
         export_suspects(suspects.rows(args.suspects), args.output, dataset)
     if not args.no_report:
-        write_evaluation_report(
+        visualization.write_evaluation_report(
             Path(args.output, "report.html"),
             predictions,
-            evaluation,
+            scored,
             document,
-            find_all(predictions, evaluation),
+            find_all(predictions, scored),
             dataset=dataset,
-            read_bytes=read_image_bytes,
+            read_bytes=data.read_image_bytes,
             language=args.language,
         )
-    return evaluation_table(document, evaluation, predictions.schema, args.language)
+    return evaluation.evaluation_table(document, scored, predictions.schema, args.language)
 
 
 def main():
