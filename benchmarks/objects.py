@@ -104,7 +104,7 @@ def _with_masks(objects: ObjectArrays, category_waves: np.ndarray, rng: np.rando
     points = objects.boxes[:, None, :2] + (points - low) / (high - low) * objects.boxes[:, None, 2:]
     points = points.clip(0, [_WIDTH, _HEIGHT])
     outlines = points.reshape(len(points), -1).tolist()
-    masks = Masks.of(mask_util.frPyObjects([outline], _HEIGHT, _WIDTH)[0] for outline in outlines)
+    masks = Masks.from_rles(mask_util.frPyObjects([outline], _HEIGHT, _WIDTH)[0] for outline in outlines)
     return replace(objects, masks=masks, areas=masks.areas())
 
 

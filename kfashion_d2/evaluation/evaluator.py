@@ -259,7 +259,7 @@ class KFashionEvaluator(DatasetEvaluator):
         return predictions
 
     def _fields_left_out(self) -> list[str]:
-        """List the fields of :class:`Predictions` that nobody asked for, or that could not be had."""
+        """List the fields of :class:`Predictions` that nobody asked for, or that could not be read."""
         fields = [f"{task}_scores" for task in ("style", "sub_style") if task not in self.style_tasks]
         if not self._masks:
             fields += ["det_masks", "gt_masks"]

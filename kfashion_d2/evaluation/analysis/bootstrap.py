@@ -16,10 +16,11 @@ from collections.abc import Mapping
 import numpy as np
 
 from ...schema import UNKNOWN, AttributeSchema
+from ...utils.arrays import last_of_equals, ratio_or_nan
 from ..attributes.frequency_bands import BANDS
 from ..attributes.group_metrics import in_top_k
-from ..attributes.label_table import LabelTable, single_answers
-from ..attributes.metrics import threshold_row
+from ..attributes.label_table import LabelTable
+from ..attributes.metrics import single_answers, threshold_row
 from ..attributes.ranking import falling_order
 from ..evaluate import Evaluation, style_tasks, task_rows
 from ..predictions.core import Predictions
@@ -71,14 +72,14 @@ def bootstrap_metrics(
     for task, table in evaluation.tables.items():
         rows, scores, targets = task_rows(predictions, task, evaluation.matches)
         images = predictions.gt_images[rows]
-        found = _label_metrics(scores, targets, images, copies, table, predictions.info.threshold)
+        metrics = _label_metrics(scores, targets, images, copies, table, predictions.info.threshold)
         if task in evaluation.matches:
             matched = np.bincount(images, minlength=predictions.num_images)
-            found["recall"] = _ratio(_sums_over_images(matched[:, None], copies)[0], garments)
-        samples.update((f"{task}/{name}", 100 * values) for name, values in found.items())
+            metrics["recall"] = ratio_or_nan(_sums_over_images(matched[:, None], copies)[0], garments)
+        samples.update((f"{task}/{name}", 100 * values) for name, values in metrics.items())
     for task, scores, styles in style_tasks(predictions):
-        found = _style_metrics(scores, styles, copies)
-        samples.update((f"{task}/{name}", 100 * values) for name, values in found.items())
+        metrics = _style_metrics(scores, styles, copies)
+        samples.update((f"{task}/{name}", 100 * values) for name, values in metrics.items())
     return samples
 
 
@@ -124,14 +125,10 @@ def _sums_over_images(counts: np.ndarray, copies: np.ndarray) -> np.ndarray:
     return sums
 
 
-def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    return np.divide(part, whole, out=np.full(np.broadcast(part, whole).shape, math.nan), where=whole > 0)
-
-
 def _column_means(values: np.ndarray) -> np.ndarray:
     """Return the mean of what is not NaN in every replicate, float64 (B,), of float (N, B)."""
     there = ~np.isnan(values)
-    return _ratio(np.where(there, values, 0).sum(axis=0), there.sum(axis=0))
+    return ratio_or_nan(np.where(there, values, 0).sum(axis=0), there.sum(axis=0))
 
 
 def _label_metrics(
@@ -146,7 +143,7 @@ def _label_metrics(
     Compute name -> float64 (B,), 0 to 1, of float16 (M, L) scores and int8 (M, L) targets of garments in M images.
     """
     schema = table.schema
-    found: dict[str, np.ndarray] = {}
+    metrics: dict[str, np.ndarray] = {}
     f1_of_labels = np.full((schema.num_labels, copies.shape[1]), math.nan)
     means: dict[str, list[np.ndarray]] = {}
     for group in schema.groups:
@@ -155,24 +152,24 @@ def _label_metrics(
         support, answered, right = _counts(
             group_scores, targets[:, columns], images, copies, _least(schema, threshold, columns, scores.dtype, group)
         )
-        f1 = _ratio(2 * right, np.where(support > 0, support + answered, 0))
+        f1 = ratio_or_nan(2 * right, np.where(support > 0, support + answered, 0))
         f1_of_labels[columns] = f1
         values = {"macro_f1": _column_means(f1)}
         if group.is_single:
-            values["accuracy"] = _ratio(right.sum(axis=0), support.sum(axis=0))
-            values["balanced_accuracy"] = _column_means(_ratio(right, support))
+            values["accuracy"] = ratio_or_nan(right.sum(axis=0), support.sum(axis=0))
+            values["balanced_accuracy"] = _column_means(ratio_or_nan(right, support))
             averaged = ["accuracy", "balanced_accuracy", "macro_f1"]
         else:
-            values["micro_f1"] = _ratio(2 * right.sum(axis=0), support.sum(axis=0) + answered.sum(axis=0))
+            values["micro_f1"] = ratio_or_nan(2 * right.sum(axis=0), support.sum(axis=0) + answered.sum(axis=0))
             values["mAP"] = _column_means(_average_precisions(group_scores, targets[:, columns], images, copies))
             averaged = ["micro_f1", "mAP"]
-        found.update((f"{group.name}/{name}", x) for name, x in values.items())
+        metrics.update((f"{group.name}/{name}", x) for name, x in values.items())
         for name in averaged:
             means.setdefault(name, []).append(values[name])
-    found.update((f"mean/{name}", _column_means(np.stack(values))) for name, values in means.items())
+    metrics.update((f"mean/{name}", _column_means(np.stack(values))) for name, values in means.items())
     if table.bands is not None:
-        found.update((f"{band}/f1", _column_means(f1_of_labels[table.bands == i])) for i, band in enumerate(BANDS))
-    return found
+        metrics.update((f"{band}/f1", _column_means(f1_of_labels[table.bands == i])) for i, band in enumerate(BANDS))
+    return metrics
 
 
 def _style_metrics(scores: np.ndarray, styles: np.ndarray, copies: np.ndarray) -> dict[str, np.ndarray]:
@@ -182,13 +179,13 @@ def _style_metrics(scores: np.ndarray, styles: np.ndarray, copies: np.ndarray) -
     targets = np.where(styles[:, None] < 0, UNKNOWN, styles[:, None] == names).astype(np.int8)
     values = np.nan_to_num(scores)
     support, answered, right = _counts(values, targets, np.arange(len(styles)), copies, None)
-    found = {"top1": _ratio(right.sum(axis=0), support.sum(axis=0))}
+    metrics = {"top1": ratio_or_nan(right.sum(axis=0), support.sum(axis=0))}
     hits = np.zeros((len(styles), 1), dtype=np.uint8)
     if len(known):
         hits[known, 0] = in_top_k(values[known], styles[known].astype(np.int64), 3)
-    found["top3"] = _ratio(_sums_over_images(hits, copies)[0], support.sum(axis=0))
-    found["macro_f1"] = _column_means(_ratio(2 * right, np.where(support > 0, support + answered, 0)))
-    return found
+    metrics["top3"] = ratio_or_nan(_sums_over_images(hits, copies)[0], support.sum(axis=0))
+    metrics["macro_f1"] = _column_means(ratio_or_nan(2 * right, np.where(support > 0, support + answered, 0)))
+    return metrics
 
 
 def _least(schema: AttributeSchema, threshold: float | Mapping, columns: slice, dtype, group) -> np.ndarray | None:
@@ -207,12 +204,12 @@ def _counts(
     else:
         answer = (scores >= least) & (targets != UNKNOWN)
     positive = targets == 1
-    of_images = np.zeros((len(copies), 3 * num_labels), dtype=np.uint16)
+    counts_per_image = np.zeros((len(copies), 3 * num_labels), dtype=np.uint16)
     for i, entries in enumerate((positive, answer, positive & answer)):
         row, label = np.nonzero(entries)
         cells = np.bincount(images[row] * num_labels + label, minlength=len(copies) * num_labels)
-        of_images[:, i * num_labels : (i + 1) * num_labels] = cells.reshape(-1, num_labels)
-    return _sums_over_images(of_images, copies).reshape(3, num_labels, -1)
+        counts_per_image[:, i * num_labels : (i + 1) * num_labels] = cells.reshape(-1, num_labels)
+    return _sums_over_images(counts_per_image, copies).reshape(3, num_labels, -1)
 
 
 def _average_precisions(scores: np.ndarray, targets: np.ndarray, images: np.ndarray, copies: np.ndarray) -> np.ndarray:
@@ -223,7 +220,7 @@ def _average_precisions(scores: np.ndarray, targets: np.ndarray, images: np.ndar
         rows = known[falling_order(scores[known, label])]
         column = scores[rows, label]
         positive, garment_images = targets[rows, label] == 1, images[rows]
-        last = np.flatnonzero(np.append(column[1:] != column[:-1], True))
+        last = last_of_equals(column)
         # Only steps with a true row add to the sum.
         steps = np.flatnonzero(np.add.reduceat(positive, np.append(0, last[:-1] + 1), dtype=np.int64))
         ends, starts = last[steps], np.append(0, last[:-1] + 1)[steps]
@@ -238,6 +235,6 @@ def _average_precisions(scores: np.ndarray, targets: np.ndarray, images: np.ndar
             )
             hits = true[after] - true[before]
             total = true[-1]
-            precision = _ratio(true[after], answered)
-            result[label, chunk] = _ratio(np.where(hits > 0, hits * precision, 0).sum(axis=0), total)
+            precision = ratio_or_nan(true[after], answered)
+            result[label, chunk] = ratio_or_nan(np.where(hits > 0, hits * precision, 0).sum(axis=0), total)
     return result

@@ -11,6 +11,7 @@ import math
 
 import numpy as np
 
+from ...utils.arrays import ratio_or_nan
 from ..detection.coco_matching import match_known, on_unknown
 from ..predictions.core import Predictions
 
@@ -58,11 +59,11 @@ def bootstrap_box_ap(predictions: Predictions, copies: np.ndarray) -> dict[str, 
                 values[i, t, chunk] = _average_precision(copies[images, chunk], positions, counts[label][chunk])
     present_in = ~np.isnan(values[:, 0])
     number = present_in.sum(axis=0)
-    found = {"AP": slice(None), "AP50": slice(0, 1), "AP75": slice(5, 6)}
+    thresholds_by_name = {"AP": slice(None), "AP50": slice(0, 1), "AP75": slice(5, 6)}
     result = {}
-    for name, thresholds in found.items():
+    for name, thresholds in thresholds_by_name.items():
         sums = np.where(present_in, values[:, thresholds].mean(axis=1), 0).sum(axis=0)
-        result[f"bbox/{name}"] = 100 * np.divide(sums, number, out=np.full(replicates, math.nan), where=number > 0)
+        result[f"bbox/{name}"] = 100 * ratio_or_nan(sums, number)
     return result
 
 

@@ -2,8 +2,8 @@
 This module says where the points of detection go: what became of each detection and of each garment, and what each kind
 of error costs, after TIDE (Bolya et al., ECCV 2020).
 
-Shapes: as in predictions.py. A garment of unknown class excuses the detections of its part's classes on it and is no
-garment to find, as in the COCO evaluator.
+Shapes: as in predictions/core.py. A garment of unknown class excuses the detections of its part's classes on it and is
+no garment to find, as in the COCO evaluator.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from typing import Any
 import numpy as np
 
 from ...schema import UNKNOWN, AttributeSchema
-from ..attributes.label_table import single_answers
-from ..attributes.metrics import threshold_row
+from ..attributes.metrics import single_answers, threshold_row
 from ..detection.coco_matching import match_known, on_unknown
 from ..detection.matching import overlapping_pairs
 from ..predictions.core import Predictions
@@ -150,10 +149,10 @@ def analyze_errors(
     _set(outcomes, about, same >= iou_threshold, DUPLICATE, same_gt)
     _set(outcomes, about, other >= iou_threshold, WRONG_CLASS, other_gt)
     _set(outcomes, about, (same > background_iou) & (same < iou_threshold), POOR_BOX, same_gt)
-    found = np.flatnonzero(matches >= 0)
+    matched = np.flatnonzero(matches >= 0)
     excused = on_unknown(p, iou_threshold, kept)
     outcomes[excused], about[excused] = EXCUSED, -1
-    outcomes[matches[found]], about[matches[found]] = RIGHT, found
+    outcomes[matches[matched]], about[matches[matched]] = RIGHT, matched
 
     det_outcomes = np.full(p.num_detections, -1, dtype=np.int8)
     det_garments = np.full(p.num_detections, -1, dtype=np.int64)
@@ -164,11 +163,11 @@ def analyze_errors(
         rows = np.flatnonzero(outcomes == outcome)
         rows = rows[np.argsort(scores[rows], kind="stable")]  # of several the best, which comes last
         gt_outcomes[about[rows]], gt_detections[about[rows]] = of_garment, kept[rows]
-    gt_detections[found] = kept[matches[found]]
+    gt_detections[matched] = kept[matches[matched]]
     wrong = np.full((p.num_garments, len(p.schema.groups)), UNKNOWN, dtype=np.int8)
-    attributes = p.det_attributes[gt_detections[found]]
-    wrong[found] = wrong_groups(attributes, p.gt_targets[found], p.schema, p.info.threshold)
-    gt_outcomes[found] = np.where((wrong[found] == 1).any(axis=1), _G_ATTRIBUTES, _G_RIGHT)
+    attributes = p.det_attributes[gt_detections[matched]]
+    wrong[matched] = wrong_groups(attributes, p.gt_targets[matched], p.schema, p.info.threshold)
+    gt_outcomes[matched] = np.where((wrong[matched] == 1).any(axis=1), _G_ATTRIBUTES, _G_RIGHT)
     gt_outcomes[p.gt_classes < 0] = _G_UNKNOWN
     gt_detections[p.gt_classes < 0] = -1
     return ErrorAnalysis(
@@ -199,8 +198,9 @@ def _best_overlaps(
     best = np.zeros((2, num))
     garment = np.full((2, num), -1, dtype=np.int64)
     for dets, gts, ious in overlapping_pairs(det_offsets, boxes, predictions.gt_offsets, predictions.gt_boxes, least):
-        of = predictions.gt_classes[gts]
-        for i, chosen in enumerate((of == classes[dets], (of != classes[dets]) & (of >= 0))):
+        gt_classes = predictions.gt_classes[gts]
+        has_class = gt_classes == classes[dets]
+        for i, chosen in enumerate((has_class, ~has_class & (gt_classes >= 0))):
             d, g, iou = dets[chosen], gts[chosen], ious[chosen]
             order = np.lexsort((-g, iou))  # the best comes last, of equal ones the first garment
             garment[i, d[order]], best[i, d[order]] = g[order], iou[order]

@@ -3,7 +3,7 @@ This module finds labels that may be wrong: where the model disagrees, and is as
 that one is given, after confident learning (Northcutt et al., 2021). Suspects are for people to look at, best evidence
 first.
 
-Shapes: as in predictions.py; M suspects.
+Shapes: as in predictions/core.py; M suspects.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Suspects:
     Attributes:
         predictions: what they were found in.
         garments: int64 (M,), rows of garments.
-        groups: int16 (M,), places in ``schema.groups``; -1 the garment's class.
+        groups: int16 (M,), positions in ``schema.groups``; -1 the garment's class.
         given: int16 (M,), the label that stands in the data, local to its group; -1 of a multi-label entry that is
             suspected to be missing.
         suggested: int16 (M,), the label that the model suggests; -1 of an entry that is suspected to be too many.
@@ -110,39 +110,39 @@ def find_suspects(predictions: Predictions, *, iou_threshold: float | None = Non
         garments = np.flatnonzero(matches >= 0)
         scores = p.det_attributes[matches[garments]]
     targets = p.gt_targets[garments]
-    found = [_wrong_classes(p, iou_threshold)]
+    candidates = [_wrong_classes(p, iou_threshold)]
     for i, group in enumerate(p.schema.groups):
         columns = p.schema.slice(group.name)
         group_scores = np.nan_to_num(scores[:, columns]).astype(np.float32)
         judge = _single if group.is_single else _multi
         rows, *values = judge(group_scores, targets[:, columns])
-        found.append((garments[rows], np.full(len(rows), i), *values))
-    columns_ = [np.concatenate(parts) for parts in zip(*found, strict=True)]
-    order = np.lexsort((columns_[1], columns_[0], -columns_[-1]))
+        candidates.append((garments[rows], np.full(len(rows), i), *values))
+    arrays = [np.concatenate(parts) for parts in zip(*candidates, strict=True)]
+    order = np.lexsort((arrays[1], arrays[0], -arrays[-1]))
     types = (np.int64, np.int16, np.int16, np.int16, np.float32, np.float32, np.float32)
-    return Suspects(p, *(x[order].astype(kind) for x, kind in zip(columns_, types, strict=True)))
+    return Suspects(p, *(x[order].astype(kind) for x, kind in zip(arrays, types, strict=True)))
 
 
-_Found = tuple[np.ndarray, ...]  # rows, given, suggested, given scores, suggested scores, margins
+_Candidates = tuple[np.ndarray, ...]  # rows, given, suggested, given scores, suggested scores, margins
 
 
-def _single(scores: np.ndarray, targets: np.ndarray) -> _Found:
+def _single(scores: np.ndarray, targets: np.ndarray) -> _Candidates:
     rows = np.flatnonzero((targets != UNKNOWN).all(axis=1) & scores.any(axis=1))
     truth = targets[rows].argmax(axis=1)
-    own = scores[rows, truth]
+    given_scores = scores[rows, truth]
     count = np.bincount(truth, minlength=scores.shape[1])
-    usual = np.bincount(truth, weights=own, minlength=scores.shape[1]) / np.maximum(count, 1)
+    usual = np.bincount(truth, weights=given_scores, minlength=scores.shape[1]) / np.maximum(count, 1)
     usual[count < MIN_SUPPORT] = math.inf
     # Of the labels that are as sure as usual, the surest.
     sure = np.where(scores[rows] >= usual, scores[rows], -1.0)
     answer = sure.argmax(axis=1)
-    off = np.flatnonzero((sure.max(axis=1) >= 0) & (answer != truth) & (scores[rows, answer] > own))
+    off = np.flatnonzero((sure.max(axis=1) >= 0) & (answer != truth) & (scores[rows, answer] > given_scores))
     best = scores[rows[off], answer[off]]
-    return rows[off], truth[off], answer[off], own[off], best, best - own[off]
+    return rows[off], truth[off], answer[off], given_scores[off], best, best - given_scores[off]
 
 
-def _multi(scores: np.ndarray, targets: np.ndarray) -> _Found:
-    found = []
+def _multi(scores: np.ndarray, targets: np.ndarray) -> _Candidates:
+    candidates = []
     for label in range(scores.shape[1]):
         column, truth = scores[:, label], targets[:, label]
         yes, no = truth == 1, truth == 0
@@ -159,13 +159,13 @@ def _multi(scores: np.ndarray, targets: np.ndarray) -> _Found:
             margins = score - usual_no if is_missing else usual_yes - score
             given, suggested = (none, labels) if is_missing else (labels, none)
             pair = (1 - score, score) if is_missing else (score, 1 - score)
-            found.append((rows, given, suggested, *pair, margins))
-    if not found:
+            candidates.append((rows, given, suggested, *pair, margins))
+    if not candidates:
         return tuple(np.zeros(0, dtype=np.int64 if i < 3 else np.float32) for i in range(6))
-    return tuple(np.concatenate(parts) for parts in zip(*found, strict=True))
+    return tuple(np.concatenate(parts) for parts in zip(*candidates, strict=True))
 
 
-def _wrong_classes(p: Predictions, iou_threshold: float) -> _Found:
+def _wrong_classes(p: Predictions, iou_threshold: float) -> _Candidates:
     """Do for classes what the groups' functions do, with the rows of garments and CLASS before the rest."""
     matches = match_predictions(p, iou_threshold)
     # What is matched already and garments of unknown class take no part: an empty box overlaps nothing.

@@ -5,13 +5,13 @@ predictions/core.py.
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import numpy as np
 
 from ...schema import UNKNOWN
-from ..attributes.label_table import single_answers
+from ...utils.arrays import ratio_or_nan
+from ..attributes.metrics import single_answers
 from ..predictions.core import Predictions
 from .errors import DETECTION_OUTCOMES, GARMENT_OUTCOMES, ErrorAnalysis
 
@@ -80,17 +80,17 @@ def image_scores(predictions: Predictions, errors: ErrorAnalysis) -> np.ndarray:
         float64 (N,): 0 to 1; NaN of an image with nothing to say of.
     """
     p, wrong = predictions, errors.gt_wrong_groups
-    found = np.isin(errors.gt_outcomes, [GARMENT_OUTCOMES.index(x) for x in ("right", "wrong attributes")])
+    matched = np.isin(errors.gt_outcomes, [GARMENT_OUTCOMES.index(x) for x in ("right", "wrong attributes")])
     known = (wrong >= 0).sum(axis=1)
     share = np.where(known > 0, (wrong == 0).sum(axis=1) / np.maximum(known, 1), 1.0)
     counted = p.gt_classes >= 0
     extra = ~np.isin(errors.det_outcomes, [-1, DETECTION_OUTCOMES.index("right"), DETECTION_OUTCOMES.index("excused")])
-    named = errors.gt_detections[counted & ~found]
+    named = errors.gt_detections[counted & ~matched]
     extra[named[named >= 0]] = False
-    gained = np.bincount(p.gt_images, weights=np.where(counted & found, share, 0.0), minlength=p.num_images)
-    of = np.bincount(p.gt_images[counted], minlength=p.num_images)
-    of = of + np.bincount(p.det_images[extra], minlength=p.num_images)
-    return np.divide(gained, of, out=np.full(p.num_images, math.nan), where=of > 0)
+    gained = np.bincount(p.gt_images, weights=np.where(counted & matched, share, 0.0), minlength=p.num_images)
+    num_judged = np.bincount(p.gt_images[counted], minlength=p.num_images)
+    num_judged = num_judged + np.bincount(p.det_images[extra], minlength=p.num_images)
+    return ratio_or_nan(gained, num_judged)
 
 
 def best_and_worst(predictions: Predictions, scores: np.ndarray, limit: int) -> tuple[np.ndarray, np.ndarray]:

@@ -78,9 +78,9 @@ def band_means(
     kinds: Mapping[str, np.ndarray] = {"single": is_single, "multi": ~is_single, "all": np.ones_like(is_single)}
     measured = ~np.isnan(values)
     means: dict[str, dict[str, tuple[float, int]]] = {}
-    for kind, of_kind in kinds.items():
+    for kind, has_kind in kinds.items():
         means[kind] = {}
         for i, band in enumerate(BANDS):
-            kept = values[of_kind & measured & (bands == i)]
+            kept = values[has_kind & measured & (bands == i)]
             means[kind][band] = (float(kept.mean()) if len(kept) else float("nan"), len(kept))
     return means

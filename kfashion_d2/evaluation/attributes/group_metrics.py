@@ -31,8 +31,8 @@ def in_top_k(scores: np.ndarray, truth: np.ndarray, k: int) -> np.ndarray:
     Say whether the true label, int64 (N,), is among the k best of float (N, K) scores; of equal scores the first label
     ranks higher, and a row that is all 0 has no answer, which is wrong. Returns bool (N,).
     """
-    own = np.take_along_axis(scores, truth[:, None], axis=1)
-    ahead = (scores > own) | ((scores == own) & (np.arange(scores.shape[1]) < truth[:, None]))
+    true_scores = np.take_along_axis(scores, truth[:, None], axis=1)
+    ahead = (scores > true_scores) | ((scores == true_scores) & (np.arange(scores.shape[1]) < truth[:, None]))
     return (ahead.sum(axis=1) < k) & scores.any(axis=1)
 
 
@@ -88,19 +88,21 @@ def detailed_metrics(
     for group in schema.groups:
         columns = schema.slice(group.name)
         group_scores, group_targets = np.nan_to_num(scores[:, columns]), targets[:, columns]
-        found: dict[str, float] = {}
+        group_metrics: dict[str, float] = {}
         if group.is_single:
-            found["balanced_accuracy"] = mean_of_measured(table.recall[columns])
-            found["top3"] = top_k_accuracy(group_scores, group_targets, _TOP)
+            group_metrics["balanced_accuracy"] = mean_of_measured(table.recall[columns])
+            group_metrics["top3"] = top_k_accuracy(group_scores, group_targets, _TOP)
         else:
             for recall in RECALLS:
                 values = precision_at_recall(group_scores, group_targets, recall / 100)
-                found[f"precision_at_recall_{recall}"] = mean_of_measured(values)
-        found["ece"] = expected_calibration_error(*answer_confidences(group_scores, group_targets, group.is_single))
+                group_metrics[f"precision_at_recall_{recall}"] = mean_of_measured(values)
+        group_metrics["ece"] = expected_calibration_error(
+            *answer_confidences(group_scores, group_targets, group.is_single)
+        )
         if table.bands is not None:
             for i, band in enumerate(BANDS):
-                found[f"f1_{band}"] = mean_of_measured(table.f1[columns][table.bands[columns] == i])
-        metrics.update((f"{group.name}/{name}", 100 * value) for name, value in found.items())
+                group_metrics[f"f1_{band}"] = mean_of_measured(table.f1[columns][table.bands[columns] == i])
+        metrics.update((f"{group.name}/{name}", 100 * value) for name, value in group_metrics.items())
     names = ["ece"]
     names += ["balanced_accuracy", "top3"] if any(g.is_single for g in schema.groups) else []
     names += [f"precision_at_recall_{r}" for r in RECALLS] if not all(g.is_single for g in schema.groups) else []

@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 
 from ...schema import UNKNOWN, AttributeSchema
+from ...utils.arrays import ratio_or_nan
 from .frequency_bands import BANDS, label_bands
-from .metrics import threshold_row
+from .metrics import single_answers, threshold_row
 from .ranking import average_precision
 
-__all__ = ["LabelTable", "confusion_matrix", "label_table", "single_answers"]
+__all__ = ["LabelTable", "confusion_matrix", "label_table"]
 
 
 @dataclass(frozen=True)
@@ -51,19 +52,19 @@ class LabelTable:
     @property
     def precision(self) -> np.ndarray:
         """Return the precision of each label, float64 (L,), 0 to 1; NaN of a label that is never answered."""
-        return _ratio(self.right, self.answered)
+        return ratio_or_nan(self.right, self.answered)
 
     @property
     def recall(self) -> np.ndarray:
         """Return the recall of each label, float64 (L,), 0 to 1; NaN of a label that is nowhere true."""
-        return _ratio(self.right, self.support)
+        return ratio_or_nan(self.right, self.support)
 
     @property
     def f1(self) -> np.ndarray:
         """
         Return the F1 of each label, float64 (L,), 0 to 1; NaN of a label that is nowhere true, whatever was answered.
         """
-        return np.where(self.support > 0, _ratio(2 * self.right, self.support + self.answered), math.nan)
+        return np.where(self.support > 0, ratio_or_nan(2 * self.right, self.support + self.answered), math.nan)
 
     def rows(self) -> list[dict[str, Any]]:
         """
@@ -84,17 +85,6 @@ class LabelTable:
             }
             for i, (group, label) in enumerate(labels)
         ]
-
-
-def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    return np.divide(part, whole, out=np.full(len(whole), math.nan), where=whole > 0)
-
-
-def single_answers(scores: np.ndarray) -> np.ndarray:
-    """
-    Return the label of the best score of float (N, K), the first of equals; -1 of a row that is all 0. int64 (N,).
-    """
-    return np.where(scores.any(axis=1), scores.argmax(axis=1), -1)
 
 
 def confusion_matrix(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ from ...schema import UNKNOWN, AttributeSchema
 from ...utils.arrays import mean_of_measured
 from .ranking import average_precision
 
-__all__ = ["attribute_table", "evaluate_attributes", "threshold_row"]
+__all__ = ["attribute_table", "evaluate_attributes", "single_answers", "threshold_row"]
 
 _NAN = float("nan")
 _TASKS = {"attributes": "detections", "attributes_gt_boxes": "GT boxes"}
@@ -54,6 +54,13 @@ def threshold_row(threshold: float | Mapping[str, float | Sequence[float]], sche
             raise ValueError(f"{values.size} thresholds for group {group.name!r}, which has {group.num_labels} labels")
         row[schema.slice(group.name)] = values
     return row
+
+
+def single_answers(scores: np.ndarray) -> np.ndarray:
+    """
+    Return the label of the best score of float (N, K), the first of equals; -1 of a row that is all 0. int64 (N,).
+    """
+    return np.where(scores.any(axis=1), scores.argmax(axis=1), -1)
 
 
 def evaluate_attributes(
@@ -127,7 +134,7 @@ def _evaluate_single(scores: np.ndarray, targets: np.ndarray, name: str) -> dict
         row = int(np.flatnonzero(known)[np.argmax(labels_per_row != 1)])
         raise ValueError(f"row {row} of single-label group {name!r} is known, so it needs one label that is 1")
     truth = targets.argmax(axis=1)
-    answer = np.where(scores.any(axis=1), scores.argmax(axis=1), -1)
+    answer = single_answers(scores)
     num_labels = targets.shape[1]
     occurs = np.bincount(truth, minlength=num_labels)
     answered = np.bincount(answer[answer >= 0], minlength=num_labels)
@@ -185,7 +192,7 @@ def _means(results: Mapping[str, float], schema: AttributeSchema) -> dict[str, f
 
 def attribute_table(results: Mapping[str, Mapping[str, float]], schema: AttributeSchema, language: str = "en") -> str:
     """
-    Lay out for people what an evaluation found: a table of the single-label groups and one of the multi-label groups,
+    Lay out the metrics of attributes for people: a table of the single-label groups and one of the multi-label groups,
     each on detections and, where they were evaluated, on ground-truth boxes beside them.
 
     Args:
@@ -215,10 +222,10 @@ def attribute_table(results: Mapping[str, Mapping[str, float]], schema: Attribut
 def _cells(name: str, results: Iterable[Mapping[str, float]], metrics: Sequence[str]) -> list[float | None]:
     """Return the metrics of a group, or of the means, for every task; None where there is no value."""
     cells: list[float | None] = []
-    for found in results:
+    for values in results:
         for metric in metrics:
-            value = found.get(f"{name}/{metric}", _NAN)
+            value = values.get(f"{name}/{metric}", _NAN)
             if metric == "gain" and name != "mean":
-                value = found[f"{name}/accuracy"] - found[f"{name}/majority"]
+                value = values[f"{name}/accuracy"] - values[f"{name}/majority"]
             cells.append(None if math.isnan(value) else int(value) if metric == "support" else value)
     return cells

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...schema import UNKNOWN
+from ...utils.arrays import last_of_equals
 
 __all__ = ["PrecisionRecall", "average_precision", "precision_at_recall", "precision_recall"]
 
@@ -50,7 +51,7 @@ def precision_recall(scores: np.ndarray, targets: np.ndarray) -> PrecisionRecall
     scores, positive = scores[known], targets[known] == 1
     order = falling_order(scores)
     scores, positive = scores[order], positive[order]
-    last = np.flatnonzero(np.append(scores[1:] != scores[:-1], True)) if len(scores) else np.zeros(0, dtype=np.int64)
+    last = last_of_equals(scores)
     right, answered = positive.cumsum()[last], last + 1
     total = int(positive.sum())
     recall = right / total if total else np.full(len(last), _NAN)

@@ -70,7 +70,7 @@ def evaluate_styles(scores: Any, targets: Any, names: Sequence[str]) -> dict[str
 
 def style_table(results: Mapping[str, Mapping[str, float]], schema: AttributeSchema, language: str = "en") -> str:
     """
-    Lay out for people what an evaluation found: a line for the style and one for the sub-style, then the F1 of each
+    Lay out the metrics of styles for people: a line for the style and one for the sub-style, then the F1 of each
     style.
 
     Args:
@@ -81,10 +81,10 @@ def style_table(results: Mapping[str, Mapping[str, float]], schema: AttributeSch
         str: lines of text; "-" where there is nothing to measure.
     """
     titles = [task.replace("_", "-") for task in results]
-    rows = [[title, *_cells(found, _METRICS)] for title, found in zip(titles, results.values(), strict=True)]
+    rows = [[title, *_cells(values, _METRICS)] for title, values in zip(titles, results.values(), strict=True)]
     whole = tabulate(rows, headers=["", "top-1", "top-3", "macro-F1", "majority", "support"], **_FORMAT)
     rows = [
-        [style.text(language), *(cell for found in results.values() for cell in _cells(found, [f"F1-{style.name}"]))]
+        [style.text(language), *(cell for values in results.values() for cell in _cells(values, [f"F1-{style.name}"]))]
         for style in schema.styles.labels
     ]
     return f"{whole}\n\n{tabulate(rows, headers=['', *(f'{title} F1' for title in titles)], **_FORMAT)}"
@@ -93,6 +93,7 @@ def style_table(results: Mapping[str, Mapping[str, float]], schema: AttributeSch
 _FORMAT: dict[str, Any] = {"tablefmt": "simple", "floatfmt": ".1f", "missingval": "-"}
 
 
-def _cells(found: Mapping[str, float], metrics: Sequence[str]) -> list[float | int | None]:
-    values = [(metric, found.get(metric, math.nan)) for metric in metrics]
-    return [None if math.isnan(v) else int(v) if metric == "support" else v for metric, v in values]
+def _cells(values: Mapping[str, float], metrics: Sequence[str]) -> list[float | int | None]:
+    """Return the values of some metrics; None where there is no value."""
+    cells = [(metric, values.get(metric, math.nan)) for metric in metrics]
+    return [None if math.isnan(value) else int(value) if metric == "support" else value for metric, value in cells]

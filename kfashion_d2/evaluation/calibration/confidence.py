@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...schema import UNKNOWN
+from ...utils.arrays import ratio_or_nan
 
 __all__ = ["CalibrationBins", "answer_confidences", "calibration_bins", "expected_calibration_error"]
 
@@ -41,7 +42,7 @@ def calibration_bins(confidence: np.ndarray, right: np.ndarray, num_bins: int = 
     bins = np.minimum((confidence * num_bins).astype(np.int64), num_bins - 1)
     counts = np.bincount(bins, minlength=num_bins)
     sums = (np.bincount(bins, weights=x, minlength=num_bins) for x in (confidence, np.asarray(right, dtype=np.float64)))
-    means = (np.divide(x, counts, out=np.full(num_bins, math.nan), where=counts > 0) for x in sums)
+    means = (ratio_or_nan(x, counts) for x in sums)
     return CalibrationBins(counts, *means)
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from ...schema import UNKNOWN, AttributeSchema
+from ...utils.arrays import last_of_equals
 
 __all__ = ["F1_KINDS", "Calibration", "fit_calibration"]
 
@@ -309,7 +310,7 @@ def fit_unsure_threshold(scores: np.ndarray, targets: np.ndarray, target_precisi
     order = np.argsort(-best, kind="stable")
     best, right = best[order], right[order]
     worth = np.cumsum(right) - target_precision * np.arange(1, len(right) + 1)
-    last = np.flatnonzero(np.append(best[1:] != best[:-1], True))  # of each score: equal ones are answered together
+    last = last_of_equals(best)  # equal scores are answered together
     # Sums of tenths are not exact: what differs by rounding alone is equal.
     positions = last[worth[last] >= max(worth[last].max(), 0.0) - 1e-9]
     if not len(positions):
@@ -337,7 +338,7 @@ def fit_f1_threshold(scores: np.ndarray, targets: np.ndarray, f1: str) -> float:
         quality = 2 * np.cumsum(right) / (occurs.sum() + np.arange(1, len(right) + 1))
     else:
         quality = _running_macro_f1(labels, right, occurs)
-    last = np.flatnonzero(np.append(answered[1:] != answered[:-1], True))
+    last = last_of_equals(answered)
     return _half_way(answered, int(last[np.argmax(quality[last] >= quality[last].max() - 1e-12)]))
 
 

@@ -89,8 +89,8 @@ def _report(
         }
         measure = _measure_single if group.is_single else _measure_multi
         macro = calibrations[0].settings.get("f1") == "macro"
-        for when, found in (("before", measure(x, y, None, macro)), ("after", measure(z, y, least, macro))):
-            values.update({key.replace("*", when): value for key, value in found.items()})
+        for when, measured in (("before", measure(x, y, None, macro)), ("after", measure(z, y, least, macro))):
+            values.update({key.replace("*", when): value for key, value in measured.items()})
         report[name] = values
     return report
 

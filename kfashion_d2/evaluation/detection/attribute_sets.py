@@ -58,9 +58,9 @@ def answer_sets(
         for group in schema.groups:
             if group.is_single:
                 columns = schema.slice(group.name)
-                mine = block[:, columns]
+                group_scores = block[:, columns]
                 answers[:, columns] = False
-                rows = np.flatnonzero(mine.any(axis=1))
-                answers[rows, columns.start + mine[rows].argmax(axis=1)] = True
+                rows = np.flatnonzero(group_scores.any(axis=1))
+                answers[rows, columns.start + group_scores[rows].argmax(axis=1)] = True
         packed[start : start + _BLOCK] = pack_multi_hot(answers)
     return packed

@@ -1,5 +1,5 @@
 """
-Compute COCO's AP and AR of boxes or masks from arrays, without COCO's dicts.
+This module computes COCO's AP and AR of boxes or masks from arrays, without COCO's dicts.
 
 The matching is the one of :mod:`.iou_f1_arrays` without attributes; the IoU of masks is pycocotools'. The numbers are
 those of pycocotools, in a small part of its time and memory; docs/metrics.md has the figures.

@@ -2,7 +2,7 @@
 This module has COCO's view of a match, for saved predictions: garments of unknown class excuse detections and are none
 to find.
 
-Shapes: as in predictions.py; D' detections that are looked at.
+Shapes: as in predictions/core.py; D' detections that are looked at.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def match_known(predictions: Predictions, iou_threshold: float, rows: np.ndarray
         rows: int64 (D',), ascending: the detections to look at; None: all.
 
     Returns:
-        int64 (G,): the place among `rows` of the garment's detection, or -1.
+        int64 (G,): the position among `rows` of the garment's detection, or -1.
     """
     p = predictions
     rows = np.arange(p.num_detections) if rows is None else rows

@@ -54,7 +54,7 @@ def evaluate_iou_f1(
 
     Where the package fails or mixes things up:
 
-    - It takes ids of categories for their places, so ids other than 0, 1, 2, ... mostly end in an IndexError. Here
+    - It takes ids of categories for their positions, so ids other than 0, 1, 2, ... mostly end in an IndexError. Here
       `categories_with_attributes` are always ids.
     - It needs Fashionpedia's 46 categories. Here any number will do; ``APo``, ``APa`` and ``APp`` are -1 with fewer.
     - Without detections it fails; here all is 0, or -1 where there is nothing to find.
@@ -87,20 +87,20 @@ def evaluate_iou_f1(
     attribute_ids = sorted({attribute["id"] for attribute in gt.get("attributes", ())})
     reader = _Reader(gt["images"], category_ids, attribute_ids, iou_type)
     truth, truth_sound, zero_ids = reader.ground_truth(gt["annotations"])
-    found, found_sound = reader.detections(dt)
+    detections, detections_sound = reader.detections(dt)
     if zero_ids.any():
         logger.warning(
             "A ground-truth annotation has id 0: COCO's rule is that it cannot be found. Number annotations from 1."
         )
     tables = iou_f1_tables(
         truth,
-        found,
+        detections,
         num_categories=len(category_ids),
         num_attributes=len(attribute_ids),
         f1_type=f1_type,
         with_attributes=np.isin(category_ids, list(categories_with_attributes)),
         unfindable=zero_ids,
-        sound=(truth_sound, found_sound),
+        sound=(truth_sound, detections_sound),
     )
     return tables.summary()
 

@@ -1,6 +1,6 @@
 """
-Compute the tables behind AP at IoU and F1 from arrays; :mod:`.iou_f1` reads COCO's dicts into them and explains the
-rows.
+This module computes the tables behind AP at IoU and F1 from arrays; :mod:`.iou_f1` reads COCO's dicts into them and
+explains the rows.
 
 Shapes: K categories, A area ranges, T IoU thresholds, F F1 thresholds (the last of each is -1: no demand), P pairs of a
 ground truth and a detection of one image and category, G groups of such pairs, R pairs of thresholds.
@@ -268,14 +268,14 @@ class _Sorted:
         sizes = num_gt * num_dt
         groups = np.repeat(np.arange(len(chosen)), sizes)
         within = np.arange(len(groups)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-        det_ranks, gt_places = np.divmod(within, num_gt[groups])
+        det_ranks, gt_positions = np.divmod(within, num_gt[groups])
         dets = self.dt_first[chosen][groups] + det_ranks
-        gts = self.gt_rows[self.gt_first[chosen][groups] + gt_places]
+        gts = self.gt_rows[self.gt_first[chosen][groups] + gt_positions]
         on_masks = self.gt.masks is not None
         iou = self._mask_iou(chosen) if on_masks else _pair_iou(self.gt, self.dt, gts, self.dt_rows[dets])
         gt_starts = np.concatenate([[0], np.cumsum(num_gt)])
         rows = self.gt_rows[np.repeat(self.gt_first[chosen] - gt_starts[:-1], num_gt) + np.arange(gt_starts[-1])]
-        return Pairs(groups, det_ranks, gt_places, dets, iou, np.zeros(len(iou))), gts, rows, gt_starts
+        return Pairs(groups, det_ranks, gt_positions, dets, iou, np.zeros(len(iou))), gts, rows, gt_starts
 
     def _mask_iou(self, chosen: np.ndarray) -> np.ndarray:
         """Compute the IoU of the masks of all pairs of some groups, float64 (P,), by pycocotools, group by group."""
@@ -324,8 +324,8 @@ class _Sorted:
                 tables.recall[cell] = hits.sum(axis=0) / wanted
                 if area == 0:
                     for i, limit in enumerate(self.max_dets[:-1]):
-                        found = hits[rank[rows] < limit].sum(axis=0)
-                        tables.recall_at[i, category, ious[part], f1s[part]] = found / wanted
+                        num_hits = hits[rank[rows] < limit].sum(axis=0)
+                        tables.recall_at[i, category, ious[part], f1s[part]] = num_hits / wanted
 
 
 def _average_precision(
@@ -348,9 +348,9 @@ def _average_precision(
     change = np.where(true, ~inside[:, None], 0) - (ignored & inside[:, None])
     count = counted[:, None] + np.cumsum(change, axis=0, dtype=np.int32)
     rows, columns = np.nonzero(true)
-    found = num_true[rows, columns]
+    num_found = num_true[rows, columns]
     best = np.zeros((true.shape[1], wanted + 1))
-    best[columns, found] = found / (count[rows, columns] + np.spacing(1))
+    best[columns, num_found] = num_found / (count[rows, columns] + np.spacing(1))
     best = np.maximum.accumulate(best[:, ::-1], axis=1)[:, ::-1]
     needed = np.searchsorted(np.arange(wanted + 1) / wanted, _RECALLS, side="left")
     return best[:, needed].mean(axis=1)

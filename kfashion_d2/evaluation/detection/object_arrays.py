@@ -1,5 +1,6 @@
 """
-Keep ground truth and detections of many images as arrays: what COCO's dicts hold, at a fraction of their size.
+This module keeps ground truth and detections of many images as arrays: what COCO's dicts hold, at a fraction of their
+size.
 
 Shapes: N objects of all images together, K categories, A attributes. Boxes are XYWH, in pixels, as COCO's.
 """
@@ -37,7 +38,7 @@ class Masks(Sequence):
         self.sizes, self.offsets, self.counts = sizes, offsets, counts
 
     @classmethod
-    def of(cls, rles: Iterable[dict[str, Any]]) -> Masks:
+    def from_rles(cls, rles: Iterable[dict[str, Any]]) -> Masks:
         """Gather pycocotools' dicts, whose counts are bytes or text."""
         sizes, counts = [], []
         for rle in rles:
@@ -71,7 +72,7 @@ class Masks(Sequence):
 
     def take(self, rows: np.ndarray) -> Masks:
         """Return the masks of some rows, int (M,), in the order given."""
-        return Masks.of(self[row] for row in rows.tolist())
+        return Masks.from_rles(self[row] for row in rows.tolist())
 
     def areas(self) -> np.ndarray:
         """Return how many pixels each mask has, float64 (N,)."""

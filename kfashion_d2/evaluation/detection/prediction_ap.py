@@ -95,12 +95,12 @@ def coco_metrics(predictions: Predictions) -> dict[str, dict[str, float]]:
                 continue
             gt, dt = coco_objects(predictions, masks=masks, ignore=ignore)
             tables = coco_tables(gt, dt, len(names))
-            found = {name: _percent(value) for name, value in zip(_NAMES, tables.stats[:6], strict=True)}
+            values = {name: _percent(value) for name, value in zip(_NAMES, tables.stats[:6], strict=True)}
             for label, name in enumerate(names):
                 ap = tables.ap[:, label, 0]
                 kept = ap[ap > -1]
-                found[f"AP-{name.name}"] = 100 * float(kept.mean()) if kept.size else math.nan
-            metrics[f"{task}{suffix}"] = found
+                values[f"AP-{name.name}"] = 100 * float(kept.mean()) if kept.size else math.nan
+            metrics[f"{task}{suffix}"] = values
     return metrics
 
 

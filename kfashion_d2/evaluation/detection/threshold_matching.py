@@ -29,7 +29,7 @@ class Pairs(NamedTuple):
 
     groups: np.ndarray  # int64 (P,), 0 to G - 1
     det_ranks: np.ndarray  # int64 (P,), by falling score within the group
-    gt_places: np.ndarray  # int64 (P,), within the group
+    gt_positions: np.ndarray  # int64 (P,), within the group
     dets: np.ndarray  # int64 (P,), row of the detection
     iou: np.ndarray  # float64 (P,)
     f1: np.ndarray  # float64 (P,)
@@ -39,10 +39,10 @@ class Pairs(NamedTuple):
 
 
 class Matches(NamedTuple):
-    """These detections got something at one pair of thresholds or more, in one area range."""
+    """These are the detections that got a ground truth at one pair of thresholds or more, in one area range."""
 
     dets: np.ndarray  # int64 (M,)
-    positions: np.ndarray  # int16 (M, R), within the group; -1 nothing
+    positions: np.ndarray  # int16 (M, R), of the ground truth within the group; -1 none
     groups: np.ndarray  # int64 (M,)
     ignored: np.ndarray  # bool (M, R), what it got is ignored
 
@@ -81,12 +81,12 @@ def match_pairs(
     problems = np.concatenate([np.flatnonzero(used), num_groups + np.arange(len(mixed_group))])
     group_of = np.concatenate([np.arange(num_groups), mixed_group])
     area_of = np.concatenate([np.full(num_groups, -1), mixed_area])
-    # Rows: (problem, detection). A detection's pairs are one run of `pairs`.
+    # Rows: (problem, detection). The pairs of the i-th detection are det_starts[i]:det_starts[i + 1] of `pairs`.
     det_starts = group_starts(pairs.dets)
     det_group = pairs.groups[det_starts[:-1]]
     group_det_starts = np.searchsorted(det_group, np.arange(num_groups + 1))
     num_dets = np.diff(group_det_starts)
-    found: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []  # problem, run of the detection, positions
+    hits_per_chunk: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []  # problem, detection, positions
     problems = problems[num_dets[group_of[problems]] > 0]
     widths = 1 << np.ceil(np.log2(np.maximum(sizes[group_of[problems]], 1))).astype(np.int64)
     for width in np.unique(widths):
@@ -97,26 +97,26 @@ def match_pairs(
             part = chosen[start : start + step]
             groups = group_of[part]
             order, ignored, again = _order(groups, area_of[part], gt_starts, gt_ignored, reusable, int(width))
-            runs, offsets = _runs_by_step(num_dets[groups], group_det_starts[groups])
-            iou, f1 = _dense(runs, offsets, order, pairs, det_starts, int(width))
+            det_indices, offsets = _detections_by_step(num_dets[groups], group_det_starts[groups])
+            iou, f1 = _dense(det_indices, offsets, order, pairs, det_starts, int(width))
             slots = _match(iou, f1, offsets, ignored, again, iou_thresholds, f1_thresholds)
             hit = np.flatnonzero((slots >= 0).any(axis=1))
             position = np.concatenate([np.arange(n) for n in np.diff(offsets)])[hit] if len(hit) else hit
             back = np.concatenate([order, np.full((len(order), 1), -1)], axis=1)  # slot -1 -> position -1
             positions = np.take_along_axis(back[position], slots[hit].astype(np.int64), axis=1)
-            found.append((part[position], runs[hit], positions.astype(np.int16)))
-    if not found:
+            hits_per_chunk.append((part[position], det_indices[hit], positions.astype(np.int16)))
+    if not hits_per_chunk:
         none = np.zeros((0, len(iou_thresholds)), dtype=np.int16)
         for _ in gt_ignored:
             yield Matches(np.zeros(0, dtype=np.int64), none, np.zeros(0, dtype=np.int64), none.astype(bool))
         return
-    problem, run, positions = (np.concatenate([f[i] for f in found]) for i in range(3))
+    problem, det_index, positions = (np.concatenate([f[i] for f in hits_per_chunk]) for i in range(3))
     for area in range(len(gt_ignored)):
         groups = group_of[problem]
-        mine = np.flatnonzero(problem_of[area][groups] == problem)
-        groups, area_places = groups[mine], positions[mine]
-        ignored = gt_ignored[area][gt_starts[groups][:, None] + np.maximum(area_places, 0)] & (area_places >= 0)
-        yield Matches(pairs.dets[det_starts[run[mine]]], area_places, groups, ignored)
+        rows_of_area = np.flatnonzero(problem_of[area][groups] == problem)
+        groups, area_positions = groups[rows_of_area], positions[rows_of_area]
+        ignored = gt_ignored[area][gt_starts[groups][:, None] + np.maximum(area_positions, 0)] & (area_positions >= 0)
+        yield Matches(pairs.dets[det_starts[det_index[rows_of_area]]], area_positions, groups, ignored)
 
 
 def _order(
@@ -142,31 +142,31 @@ def _order(
     return np.where(real, order, -1), ignored, again
 
 
-def _runs_by_step(num_dets: np.ndarray, first_runs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _detections_by_step(num_dets: np.ndarray, first_indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
-    List the runs of n problems (sorted by falling number of detections), all first detections, then all second ones,
+    List the detections of n problems (sorted by falling number of detections), all first ones, then all second ones,
     and so on: int64 (rows,), and int64 (steps + 1,) where each step starts.
     """
     steps = int(num_dets[0])
     alive = len(num_dets) - np.searchsorted(num_dets[::-1], np.arange(steps), side="right")
-    runs = np.concatenate([first_runs[:n] + i for i, n in enumerate(alive)])
-    return runs, np.concatenate([[0], np.cumsum(alive)])
+    det_indices = np.concatenate([first_indices[:n] + i for i, n in enumerate(alive)])
+    return det_indices, np.concatenate([[0], np.cumsum(alive)])
 
 
 def _dense(
-    runs: np.ndarray, offsets: np.ndarray, order: np.ndarray, pairs: Pairs, det_starts: np.ndarray, width: int
+    det_indices: np.ndarray, offsets: np.ndarray, order: np.ndarray, pairs: Pairs, det_starts: np.ndarray, width: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """
     Return the IoU and the F1 with the ground truth in each slot, float64 (rows, width); -2 where there is no pair.
     """
     slot_of = np.empty_like(order)  # the order, inverted: position -> slot
     np.put_along_axis(slot_of, np.where(order >= 0, order, np.arange(width)), np.arange(width)[None], axis=1)
-    lengths = np.diff(det_starts)[runs]
-    rows = np.repeat(np.arange(len(runs)), lengths)
-    index = np.repeat(det_starts[runs] - np.cumsum(lengths) + lengths, lengths) + np.arange(len(rows))
+    lengths = np.diff(det_starts)[det_indices]
+    rows = np.repeat(np.arange(len(det_indices)), lengths)
+    index = np.repeat(det_starts[det_indices] - np.cumsum(lengths) + lengths, lengths) + np.arange(len(rows))
     problem = np.concatenate([np.arange(n) for n in np.diff(offsets)])[rows]
-    slots = slot_of[problem, pairs.gt_places[index]]
-    iou = np.full((len(runs), width), -2.0)
+    slots = slot_of[problem, pairs.gt_positions[index]]
+    iou = np.full((len(det_indices), width), -2.0)
     f1 = iou.copy()
     iou[rows, slots], f1[rows, slots] = pairs.iou[index], pairs.f1[index]
     return iou, f1

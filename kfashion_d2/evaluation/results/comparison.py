@@ -157,19 +157,19 @@ def paired_differences(
         values.append(flat_metrics(evaluation.metrics))
         samples.append(bootstrap_metrics(predictions, evaluation, replicates, seed) if replicates else {})
     tails = 100 * (1 - confidence) / 2
-    found = {}
+    differences = {}
     for name in values[0]:
         if name not in values[1]:
             continue
         value = values[1][name] - values[0][name]
-        found[name] = Difference(value)
+        differences[name] = Difference(value)
         if name in samples[0] and name in samples[1] and not math.isnan(value):
-            differences = samples[1][name] - samples[0][name]
-            kept = differences[~np.isnan(differences)]
-            if 2 * len(kept) >= len(differences) and len(kept):
+            replicate_differences = samples[1][name] - samples[0][name]
+            kept = replicate_differences[~np.isnan(replicate_differences)]
+            if 2 * len(kept) >= replicates and len(kept):
                 low, middle, high = np.percentile(kept, [tails, 50, 100 - tails])
-                found[name] = Difference(value, float(value + low - middle), float(value + high - middle))
-    return found
+                differences[name] = Difference(value, float(value + low - middle), float(value + high - middle))
+    return differences
 
 
 def independent_difference(
@@ -213,15 +213,15 @@ def compare_runs(runs: Sequence[Run], *, replicates: int = 500, seed: int = 0, c
     values = {name: [run.document["metrics"].get(name, math.nan) for run in runs] for name in names}
     result = Comparison(runs, values, [], [], confidence=confidence)
     first = runs[0]
-    for run in runs[1:]:
+    for position, run in enumerate(runs[1:], start=1):
         for key, what in (("dataset", "data sets"), ("schema_hash", "vocabularies"), ("classes", "classes")):
             if first.document.get(key) != run.document.get(key):
                 result.notes.append(
                     f"{first.name} and {run.name} have different {what}: "
                     f"{first.document.get(key)} and {run.document.get(key)}"
                 )
-        found, method = _differences(first, run, values, runs.index(run), replicates, seed, confidence, result.notes)
-        result.differences.append(found)
+        differences, method = _differences(first, run, values, position, replicates, seed, confidence, result.notes)
+        result.differences.append(differences)
         result.methods.append(method)
     return result
 
@@ -246,18 +246,22 @@ def _differences(
                     "the values beside them those on all of each run"
                 )
             thresholds = (first.document["iou_threshold"], run.document["iou_threshold"])
-            a, b = (
-                p.with_info(threshold=of.document["threshold"]) for p, of in ((a, first), (b, run))
-            )  # as they were measured
-            found = paired_differences(
-                a, b, iou_thresholds=thresholds, replicates=replicates, seed=seed, confidence=confidence
+            differences = paired_differences(
+                a.with_info(threshold=first.document["threshold"]),  # as they were measured
+                b.with_info(threshold=run.document["threshold"]),
+                iou_thresholds=thresholds,
+                replicates=replicates,
+                seed=seed,
+                confidence=confidence,
             )
-            return {name: x for name, x in found.items() if _is_measured(name)}, PAIRED
+            return {name: x for name, x in differences.items() if _is_measured(name)}, PAIRED
         notes.append(f"{first.name} and {run.name} cannot be paired: {rows}")
     intervals = [r.document.get("intervals") or {} for r in (first, run)]
-    found = {
-        name: independent_difference(of[0], intervals[0].get(name), of[position], intervals[1].get(name))
-        for name, of in values.items()
+    differences = {
+        name: independent_difference(
+            run_values[0], intervals[0].get(name), run_values[position], intervals[1].get(name)
+        )
+        for name, run_values in values.items()
         if _is_measured(name)
     }
-    return found, INTERVALS if any(x.exceeds is not None for x in found.values()) else ""
+    return differences, INTERVALS if any(x.exceeds is not None for x in differences.values()) else ""

@@ -45,8 +45,8 @@ def comparison_rows(comparison: Comparison, *, headline: bool) -> Iterator[str]:
     for task in tasks:
         names = [name.partition("/")[2] for name in comparison.values if name.startswith(f"{task}/")]
         if task in ATTRIBUTE_TASKS:
-            of_groups = [n for n in names if "/" in n and n.partition("/")[0] not in ("mean", "head", "mid", "tail")]
-            names = sorted(order.keys() & names, key=order.__getitem__) if headline else of_groups
+            group_names = [n for n in names if "/" in n and n.partition("/")[0] not in ("mean", "head", "mid", "tail")]
+            names = sorted(order.keys() & names, key=order.__getitem__) if headline else group_names
         elif headline and task not in _LEFT_OUT:
             names = [n for n in names if "-" not in n and n in SHOWN.get(task, names)]
         else:
@@ -71,7 +71,7 @@ def comparison_table(comparison: Comparison, *, groups: bool = False) -> str:
     rows = []
     for name in shown:
         cells = ["" if math.isnan(value) else f"{value:.1f}" for value in comparison.values[name]]
-        cells += [difference_text(found.get(name)) for found in comparison.differences]
+        cells += [difference_text(differences.get(name)) for differences in comparison.differences]
         rows.append([metric_title(name), *cells])
     headers = ["percent", *names, *(f"{name} - {names[0]}" for name in names[1:])]
     lines = [tabulate(rows, headers=headers, tablefmt="simple", disable_numparse=True), ""]

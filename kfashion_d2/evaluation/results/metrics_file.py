@@ -22,7 +22,7 @@ METRICS_VERSION = 1
 
 def flat_metrics(metrics: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
     """Turn task -> name -> value into "task/name" -> value."""
-    return {f"{task}/{name}": float(value) for task, found in metrics.items() for name, value in found.items()}
+    return {f"{task}/{name}": float(value) for task, values in metrics.items() for name, value in values.items()}
 
 
 def metrics_document(

@@ -1,4 +1,4 @@
-"""This module lays out what an evaluation found, as text for a terminal."""
+"""This module lays out the metrics of an evaluation as text for a terminal."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def as_arrays(gt, dt, iou_type):
     for annotations in (gt["annotations"], dt):
         masks = None
         if iou_type == "segm":
-            masks = Masks.of(to_rle(a["segmentation"], 400, 300) for a in annotations)
+            masks = Masks.from_rles(to_rle(a["segmentation"], 400, 300) for a in annotations)
         boxes = np.array([a["bbox"] for a in annotations])
         side = ObjectArrays(
             images=np.array([positions[a["image_id"]] for a in annotations]),
@@ -146,13 +146,13 @@ def test_mistakes_are_named():
 def test_masks_come_back():
     rng = np.random.default_rng(0)
     pixels = [np.asfortranarray(rng.random((5 + i, 7)) < 0.5, dtype=np.uint8) for i in range(4)]
-    masks = Masks.of(mask_util.encode(p) for p in pixels)
+    masks = Masks.from_rles(mask_util.encode(p) for p in pixels)
     for rle, index in zip(masks.take(np.array([3, 1, 0, 1])), [3, 1, 0, 1], strict=True):
         np.testing.assert_array_equal(mask_util.decode(rle), pixels[index])
     assert masks.areas().tolist() == [p.sum() for p in pixels]
     many = masks.take(np.tile(np.arange(4), 150))  # more than pycocotools measures at once
     assert many.areas().tolist() == [p.sum() for p in pixels] * 150
     assert list(many) == [masks[i % 4] for i in range(600)] and list(masks.take(np.zeros(0, dtype=np.int64))) == []
-    assert Masks.of([]).areas().shape == (0,)
+    assert Masks.from_rles([]).areas().shape == (0,)
     with pytest.raises(IndexError):
         masks[4]
