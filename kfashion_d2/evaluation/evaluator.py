@@ -18,6 +18,7 @@ from detectron2.utils.file_io import PathManager
 from torch import nn
 
 from ..schema import AttributeSchema, Label
+from ..utils.memory import return_free_memory
 from .evaluate import Evaluation, evaluate_predictions
 from .predictions.core import Predictions, PredictionsInfo, Thresholds, concatenate_predictions
 from .predictions.gt_box_attributes import GTBoxAttributeReader
@@ -185,6 +186,7 @@ class KFashionEvaluator(DatasetEvaluator):
             self._images.append({**garments_per_image, **self._detections(output)})
         if len(self._images) >= _IMAGES_PER_CHUNK:
             self._chunks.append(self._stacked_images())
+            return_free_memory()
 
     def evaluate(self) -> OrderedDict[str, dict[str, float]]:
         """
