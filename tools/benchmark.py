@@ -17,6 +17,7 @@ BENCHMARKS = {
     "convert": "conversion, opening and reading of the store, images out of archives",
     "coco-ap": "COCO AP of boxes or masks, beside pycocotools and hotcoco",
     "evaluate": "everything that evaluation does after the model, at scale",
+    "memory": "how the memory of an evaluation with masks grows, image by image",
     "iou-f1": "AP at IoU and F1, beside the fashionpedia package and at scale",
     "accuracy": "an ablation: what each choice of the attribute branch brings, on a long-tailed demo set",
 }
