@@ -1,1 +1,1 @@
-"""Measurements that `tools/benchmark.py` runs; one module a subcommand, with `add_arguments` and `run`."""
+"""This package has the measurements of `tools/benchmark.py`: a module with `add_arguments` and `run` for each."""

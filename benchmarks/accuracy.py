@@ -1,4 +1,4 @@
-"""What each choice of the attribute branch brings: tiny variants, trained from scratch on a long-tailed demo set."""
+"""Measure what each choice of the attribute branch brings: tiny variants, trained on a long-tailed demo set."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> str:
-    """The tables, as text. Runs that finished before are kept; the first seed's runs come first."""
+    """Train what is not trained yet, the first seed's runs first, and return the tables."""
     folder = Path(args.folder)
     if not args.report_only:
         make_store(folder, args)
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> str:
 
 
 def make_store(folder: Path, args: argparse.Namespace) -> None:
-    """Draw and convert the data, unless that was done."""
+    """Draw and convert the data, unless that was done before."""
     made = {"num_train": args.num_train, "num_val": args.num_val, "imbalance": args.imbalance, "seed": 0}
     note = folder / "data.json"
     if note.is_file():
@@ -82,16 +82,16 @@ def ensure_run(folder: Path, name: str, seed: int, iterations: int) -> bool:
         if not changed:
             return False
         logger.warning("%s was made with another %s: it is trained anew", result, ", ".join(changed))
-    arrays, found = run_once(cfg, seed, result.with_suffix(".log"))
+    arrays, measured = run_once(cfg, seed, result.with_suffix(".log"))
     np.savez_compressed(result.with_suffix(".npz"), **arrays._asdict())
     shutil.rmtree(result.with_suffix(""), ignore_errors=True)
-    found = {"variant": name, "seed": seed, "iterations": iterations, **found, "recipe": recipe}
-    write_file(result, (json.dumps(found, indent=2) + "\n").encode())
+    document = {"variant": name, "seed": seed, "iterations": iterations, **measured, "recipe": recipe}
+    write_file(result, (json.dumps(document, indent=2) + "\n").encode())
     return True
 
 
 def _recipe(cfg: Any) -> dict[str, Any]:
-    """All keys of a config but folders, with their values as JSON has them."""
+    """Return all keys of a config but folders, with their values as JSON has them."""
     keys: dict[str, Any] = {}
 
     def collect(node: Any, prefix: str) -> None:

@@ -1,4 +1,4 @@
-"""An attribute head that only the ablation trains; it is registered when a run begins, not when this is imported."""
+"""This module has an attribute head that only the ablation trains; importing it registers nothing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["AllProposalsAttributeHead", "register_head"]
 
 
 class AllProposalsAttributeHead(AttributeHead):
-    """A step of the table: trained on the background too, with the labels of the garment nearest to it."""
+    """This head, a step of the table, trains on the background too, with the labels of the garment nearest to it."""
 
     trains_on_background = True
 

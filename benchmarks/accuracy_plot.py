@@ -1,4 +1,4 @@
-"""The ablation as a picture: every seed a dot, their mean a line."""
+"""Draw the ablation: every seed is a dot, their mean a line."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ _BLUE, _BAND_COLORS = "#0072B2", ("#009E73", "#E69F00", "#D55E00")
 
 def plot_ablation(results: dict[str, list[dict[str, float]]], output: Path) -> None:
     """
+    Draw the results of all variants into a file.
+
     Args:
         results: variant -> the metrics of each seed; see :func:`run_metrics`.
         output: path of the PNG file.

@@ -1,5 +1,5 @@
 """
-The ablation's numbers: metrics of the stored scores, their means over the seeds, a table and a plot.
+Make the report of the ablation: metrics of the stored scores, their means over the seeds, tables and a plot.
 
 Shapes: G garments of the validation split, L labels.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,12 @@ from kfashion_d2.data.store.dataset import KFashionDataset
 from kfashion_d2.evaluation.attributes.frequency_bands import BANDS, band_means
 from kfashion_d2.evaluation.attributes.label_table import label_table
 from kfashion_d2.schema import AttributeSchema, kfashion_schema
+from kfashion_d2.utils.arrays import mean_of_measured
 
 from .accuracy_plot import plot_ablation
 from .accuracy_variants import GROUPS, VARIANTS
 
-__all__ = ["metrics_of", "run_metrics", "tables", "tuned_macro_f1", "write_report"]
+__all__ = ["run_metrics", "score_metrics", "tables", "tuned_macro_f1", "write_report"]
 
 SCORES = ("gt_boxes", "gt_boxes_found_class", "detections")
 _THRESHOLDS = [i / 20 for i in range(1, 20)]
@@ -32,10 +33,12 @@ Results = dict[str, list[dict[str, float]]]
 BEGIN, END = "<!-- tables: written by tools/benchmark.py accuracy -->", "<!-- end of the tables -->"
 
 
-def metrics_of(
+def score_metrics(
     scores: np.ndarray, targets: np.ndarray, counts: np.ndarray, schema: AttributeSchema
 ) -> dict[str, float]:
     """
+    Compute the metrics of a run's scores.
+
     Args:
         scores: float (G, L).
         targets: int8 (G, L).
@@ -50,18 +53,18 @@ def metrics_of(
     table = label_table(scores, targets, schema, label_counts=counts)
     f1, ap = table.f1, table.average_precision
     columns_of = {group.name: schema.slice(group.name) for group in schema.groups}
-    result = {f"{name}/macro_f1": _mean(f1[columns]) for name, columns in columns_of.items()}
-    result["macro_f1"] = _mean(result.values())
-    result["mAP"] = _mean(_mean(ap[columns]) for columns in columns_of.values())
+    result = {f"{name}/macro_f1": mean_of_measured(f1[columns]) for name, columns in columns_of.items()}
+    result["macro_f1"] = mean_of_measured(result.values())
+    result["mAP"] = mean_of_measured(mean_of_measured(ap[columns]) for columns in columns_of.values())
     single = [group.name for group in schema.groups if group.is_single]
     tuned = [
         tuned_macro_f1(scores[:, columns], targets[:, columns], schema.subset([name]))
         for name, columns in columns_of.items()
         if name not in single
     ]
-    result["tuned_macro_f1"] = _mean([*(result[f"{name}/macro_f1"] for name in single), *tuned])
+    result["tuned_macro_f1"] = mean_of_measured([*(result[f"{name}/macro_f1"] for name in single), *tuned])
     right, known = table.right, table.known
-    result["accuracy"] = _mean(
+    result["accuracy"] = mean_of_measured(
         right[columns_of[name]].sum() / (known[columns_of[name]][0] or math.nan) for name in single
     )
     for name, values in {"f1": f1, "ap": ap}.items():
@@ -72,49 +75,47 @@ def metrics_of(
 
 def tuned_macro_f1(scores: np.ndarray, targets: np.ndarray, group: AttributeSchema) -> float:
     """
-    Macro-F1, 0 to 1, of a multi-label group's columns at the best threshold: that of the even garments for the odd ones
-    and the reverse.
+    Compute the macro-F1, 0 to 1, of a multi-label group's columns at the best threshold: for the odd garments that of
+    the even ones, and the reverse.
     """
 
     def macro_f1(rows: slice, threshold: float) -> float:
-        return _mean(label_table(scores[rows], targets[rows], group, threshold).f1)
+        return mean_of_measured(label_table(scores[rows], targets[rows], group, threshold).f1)
 
     even, odd = slice(0, None, 2), slice(1, None, 2)
-    return _mean(
+    return mean_of_measured(
         macro_f1(test, max(_THRESHOLDS, key=lambda threshold: macro_f1(tune, threshold)))
         for tune, test in ((even, odd), (odd, even))
     )
 
 
-def _mean(values: Iterable[float]) -> float:
-    kept = [value for value in values if not math.isnan(value)]
-    return math.fsum(kept) / len(kept) if kept else math.nan
-
-
 def run_metrics(folder: Path) -> Results:
-    """Variant -> for each seed that finished: :func:`metrics_of` under each name of SCORES, box AP, times and sizes."""
+    """
+    Return variant -> for each seed that finished: :func:`score_metrics` under each name of SCORES, box AP, times and
+    sizes.
+    """
     schema = kfashion_schema().subset(GROUPS)
     by_class = label_counts(KFashionDataset(folder / "store" / "train", classes="category_or_part"), schema)
     counts = np.stack([count.sum(axis=0) for count in by_class])
     results: Results = {}
     for name in VARIANTS:
         for path in sorted((folder / "runs").glob(f"{name}_[0-9]*.json")):
-            found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            row = {"AP": found["bbox"]["AP"], "AP50": found["bbox"]["AP50"], "ms": 1000 * found["cpu_seconds"]}
-            row["test_ms"], row["parameters"] = 1000 * found["test_cpu_seconds"], found["parameters"] / 1e6
+            run: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            row = {"AP": run["bbox"]["AP"], "AP50": run["bbox"]["AP50"], "ms": 1000 * run["cpu_seconds"]}
+            row["test_ms"], row["parameters"] = 1000 * run["test_cpu_seconds"], run["parameters"] / 1e6
             with np.load(path.with_suffix(".npz")) as stored:
                 targets, matched = stored["targets"], stored["matched"]
                 row["matched"] = 100 * float(matched.mean())
                 for kind in SCORES:
                     rows = matched if kind == "detections" else slice(None)
-                    metrics = metrics_of(stored[kind][rows], targets[rows], counts, schema)
+                    metrics = score_metrics(stored[kind][rows], targets[rows], counts, schema)
                     row.update((f"{kind}/{metric}", value) for metric, value in metrics.items())
             results.setdefault(name, []).append(row)
     return results
 
 
 def _cell(rows: Sequence[dict[str, float]], metric: str, digits: int = 1) -> str:
-    """Mean and, of several seeds, the standard deviation (n - 1)."""
+    """Write the mean and, of several seeds, the standard deviation (n - 1)."""
     values = [row[metric] for row in rows if not math.isnan(row[metric])]
     if not values:
         return "-"
@@ -159,7 +160,7 @@ def _table(results: Results, columns: dict[str, str], *, steps: bool) -> str:
 
 
 def tables(results: Results) -> str:
-    """Everything, as Markdown: each set of columns for the steps and for the single changes."""
+    """Lay out all results as Markdown: each set of columns for the steps and for the single changes."""
     sections = {
         "On true boxes": _ON_TRUE_BOXES,
         "With the class found, and on detections": _ELSEWHERE,
@@ -173,6 +174,8 @@ def tables(results: Results) -> str:
 
 def write_report(folder: Path, docs: Path | None) -> str:
     """
+    Write the report of all runs that finished.
+
     Args:
         folder: of the runs.
         docs: gets the tables into its ``ablation.md``, between two marks (or at the end of it, with the marks), and the

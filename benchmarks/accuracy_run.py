@@ -1,6 +1,6 @@
 """
-One run of the ablation: train, time, and keep the scores of every validation garment, so that metrics can be taken anew
-without training.
+Run a variant of the ablation: train, time, and keep the scores of every validation garment, so that metrics can be
+computed anew without training.
 
 Shapes: G garments of the validation split, L labels.
 """
@@ -34,14 +34,14 @@ IOU_THRESHOLD = 0.5
 
 class RunArrays(NamedTuple):
     """
-    What a run says of every garment.
+    These are the scores of every garment, three times, and its labels.
 
     Attributes:
-        targets: int8 (G, L).
-        gt_boxes: float32 (G, L), on the true box with the true class.
+        targets: int8 (G, L), the labels.
+        gt_boxes: float32 (G, L), scores on the true box with the true class.
         gt_boxes_found_class: float32 (G, L), on the true box with the class that the box predictor gives it.
         detections: float32 (G, L), of the detection that covers it best, whatever its class; 0 where there is none.
-        matched: bool (G,): whether there is one.
+        matched: bool (G,), whether there is one.
     """
 
     targets: np.ndarray
@@ -52,7 +52,7 @@ class RunArrays(NamedTuple):
 
 
 class _Stopwatch(HookBase):
-    """CPU and wall seconds of every iteration, loading included where it is this process's."""
+    """This hook takes CPU and wall seconds of every iteration, with the loading where this process does it."""
 
     def __init__(self) -> None:
         self.cpu: list[float] = []
@@ -67,7 +67,7 @@ class _Stopwatch(HookBase):
 
 
 class _TimedTrainer(Trainer):
-    """Trains and times; neither evaluates nor saves."""
+    """This trainer trains and times; it neither evaluates nor saves."""
 
     def build_hooks(self):
         self.stopwatch = _Stopwatch()
@@ -104,17 +104,17 @@ def run_once(cfg: Any, seed: int, log_file: Path) -> tuple[RunArrays, dict[str, 
         seed_all_rng(seed)
         trainer = _TimedTrainer(cfg)
         trainer.train()
-        arrays, found = score_model(trainer.cfg, trainer.model)
+        arrays, measured = score_model(trainer.cfg, trainer.model)
     handler.close()
-    found["cpu_seconds"] = float(np.median(trainer.stopwatch.cpu))
-    found["wall_seconds"] = float(np.median(trainer.stopwatch.wall))
-    found["parameters"] = sum(p.numel() for p in trainer.model.parameters())
-    return arrays, found
+    measured["cpu_seconds"] = float(np.median(trainer.stopwatch.cpu))
+    measured["wall_seconds"] = float(np.median(trainer.stopwatch.wall))
+    measured["parameters"] = sum(p.numel() for p in trainer.model.parameters())
+    return arrays, measured
 
 
 @torch.no_grad()
 def score_model(cfg: Any, model: nn.Module) -> tuple[RunArrays, dict[str, Any]]:
-    """Detections, and attributes on true boxes, of the first test split; the backbone runs once for all."""
+    """Score detections, and attributes on true boxes, of the first test split; the backbone runs once for both."""
     name = cfg.DATASETS.TEST[0]
     schema = AttributeSchema.from_config(cfg)
     dataset: Any = DatasetCatalog.get(name)
@@ -128,8 +128,8 @@ def score_model(cfg: Any, model: nn.Module) -> tuple[RunArrays, dict[str, Any]]:
         images = model.preprocess_image(inputs)  # type: ignore[operator]
         features = model.backbone(images.tensor)  # type: ignore[operator]
         proposals, _ = model.proposal_generator(images, features, None)  # type: ignore[operator]
-        found, _ = model.roi_heads(images, features, proposals, None)  # type: ignore[operator]
-        outputs = type(model)._postprocess(found, inputs, images.image_sizes)  # type: ignore[attr-defined]
+        instances, _ = model.roi_heads(images, features, proposals, None)  # type: ignore[operator]
+        outputs = type(model)._postprocess(instances, inputs, images.image_sizes)  # type: ignore[attr-defined]
         seconds += time.process_time() - start
         num_images += len(inputs)
         evaluator.process(inputs, outputs)
@@ -160,7 +160,7 @@ def _score_image(
     given.pred_boxes = Boxes(torch.as_tensor(boxes * scale, dtype=torch.float32))
     given.parts = parts
     scores = []
-    for given_classes in (classes.clamp(min=0), _classes_of(roi_heads, features, given.pred_boxes)):
+    for given_classes in (classes.clamp(min=0), _likeliest_classes(roi_heads, features, given.pred_boxes)):
         given.pred_classes = given_classes
         (described,) = roi_heads.forward_with_given_boxes(features, [given])
         scores.append(described.pred_attributes.numpy().copy())
@@ -180,8 +180,8 @@ def _score_image(
     return RunArrays(targets, *scores, on_detections, matched)
 
 
-def _classes_of(roi_heads: Any, features: dict[str, torch.Tensor], boxes: Boxes) -> torch.Tensor:
-    """int64 (G,): the class that the box predictor thinks likeliest of each box, the background left out."""
+def _likeliest_classes(roi_heads: Any, features: dict[str, torch.Tensor], boxes: Boxes) -> torch.Tensor:
+    """Return the class that the box predictor thinks likeliest of each box, the background left out; int64 (G,)."""
     pooled = roi_heads.box_pooler([features[name] for name in roi_heads.box_in_features], [boxes])
     logits, _ = roi_heads.box_predictor(roi_heads.box_head(pooled))
     return logits[:, :-1].argmax(dim=1)

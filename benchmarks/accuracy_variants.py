@@ -1,4 +1,4 @@
-"""What the ablation compares: a config and overrides for each row of its table."""
+"""This module lists what the ablation compares: a config and overrides for each row of its table."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _HEAD = "MODEL.ROI_ATTRIBUTE_HEAD."
 
 class Variant(NamedTuple):
     """
-    A row: its title, the config, and what differs from it.
+    A variant is a row of the table: its title, its config, and what differs from that.
 
     Attributes:
         steps: whether it continues the row above; else it is a single change of the default.
@@ -30,7 +30,7 @@ class Variant(NamedTuple):
 
     @property
     def opts(self) -> list[object]:
-        """KEY VALUE pairs over the config."""
+        """Return KEY VALUE pairs over the config."""
         pairs = {f"{_HEAD}GROUPS": GROUPS, **_SETTING, **self.changes}
         return [word for pair in pairs.items() for word in pair]
 

@@ -1,4 +1,4 @@
-"""An archive of any size in AI Hub's layout, to measure on: drawn annotations under new ids, images that are a stub."""
+"""Write an archive of any size in AI Hub's layout to measure on: drawn annotations under new ids, stubs of images."""
 
 from __future__ import annotations
 
@@ -32,23 +32,23 @@ def make_archive(
     folder: str | Path, num_annotations: int, *, templates: int = 500, seed: int = 0, packed: bool = True
 ) -> float:
     """
-    Write `Training/라벨링데이터.zip` and `Training/원천데이터_1.zip`, or the same as files.
+    Write `Training/라벨링데이터.zip` and `Training/원천데이터_1.zip`, or their content as files.
 
     Args:
         folder: written anew.
-        num_annotations: in all; every `templates`-th repeats under another id.
-        templates: annotations that are drawn, with the faults of the demo set.
-        seed: of the drawing.
-        packed: archives, or files.
+        num_annotations: how many in all; every `templates`-th repeats under another id.
+        templates: how many are drawn, with the faults of the demo set.
+        seed: equal seeds draw equal annotations.
+        packed: whether to write archives; else files.
 
     Returns:
-        Mean size of an annotation in bytes.
+        The mean size of an annotation in bytes.
     """
     folder = Path(folder)
     shutil.rmtree(folder, ignore_errors=True)
     texts = _templates(min(templates, num_annotations), seed)
     styles = [style.korean for style in kfashion_schema().styles.labels]
-    style_of = np.random.default_rng(seed).integers(0, len(styles), num_annotations)
+    style_ids = np.random.default_rng(seed).integers(0, len(styles), num_annotations)
     names = [("라벨링데이터", "json", zipfile.ZIP_DEFLATED), ("원천데이터_1", "jpg", zipfile.ZIP_STORED)]
     total = 0
     for kind, suffix, method in names:
@@ -65,7 +65,7 @@ def make_archive(
             if suffix == "json":
                 data = _ID.sub(rf'"\1":{100_000 + number}', texts[number % len(texts)]).encode()
                 total += len(data)
-            name = f"{styles[style_of[number]]}/{100_000 + number}.{suffix}"
+            name = f"{styles[style_ids[number]]}/{100_000 + number}.{suffix}"
             if archive is not None:
                 archive.writestr(name, data)
             else:

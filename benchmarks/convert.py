@@ -1,6 +1,6 @@
 """
-Conversion from zip archives and from files against its floor (read, inflate and parse, nothing else) with its memory;
-the store, opened and read, beside the same as COCO JSON; and images out of an archive against plain files.
+Measure conversion from zip archives and from files against its floor (read, inflate and parse, nothing else), with its
+memory; the store, opened and read, beside the same as COCO JSON; and images out of an archive beside plain files.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> str:
-    """The tables, as text."""
+    """Measure all of it, and return the tables."""
     from .store import store_table  # with it comes torch, which a conversion does without
 
     with tempfile.TemporaryDirectory(dir=args.folder) as temporary:
@@ -86,23 +86,25 @@ def run(args: argparse.Namespace) -> str:
 
 
 def _conversions(source: str, datas: dict[int, Path], store: Path, workers: list[int], repeats: int) -> list[list]:
-    """A row for each number of annotations and of workers; small and large ones take turns."""
+    """Measure each number of annotations with each number of workers, in turns, and return a row for each pair."""
     copies = 2 if source == "both" else 1
     measured: dict[tuple[int, int], list[tuple]] = {(num, count): [] for num in datas for count in workers}
     for _ in range(repeats):
-        for (num, count), runs in measured.items():
+        for (num, count), repeats_of_pair in measured.items():
             floor = _floor(datas[num])
             (wall, cpu), peak = run_alone(_convert, datas[num], store / str(num), count)
-            found = num * copies
-            runs.append((found / wall, cpu / found * 1e6, floor / found * 1e6, floor / cpu, *peak))
+            total = num * copies
+            repeats_of_pair.append((total / wall, cpu / total * 1e6, floor / total * 1e6, floor / cpu, *peak))
     return [
-        [source, num * copies, count, *(statistics.median(values) for values in zip(*runs, strict=True))]
-        for (num, count), runs in measured.items()
+        [source, num * copies, count, *(statistics.median(values) for values in zip(*repeats_of_pair, strict=True))]
+        for (num, count), repeats_of_pair in measured.items()
     ]
 
 
 def _convert(data: Path, store: Path, workers: int) -> tuple[float, float]:
-    """Seconds of wall clock and of CPU, with those of the workers. What loads once is loaded before."""
+    """
+    Convert, and return the seconds by the clock and of CPU, the workers' included; what loads once is loaded before.
+    """
     with tempfile.TemporaryDirectory() as temporary:
         make_archive(Path(temporary, "data"), 10, templates=10)
         convert_dataset(Path(temporary, "data"), Path(temporary, "store"))
@@ -112,7 +114,7 @@ def _convert(data: Path, store: Path, workers: int) -> tuple[float, float]:
 
 
 def _floor(data: Path) -> float:
-    """CPU seconds to read, inflate and parse every annotation in the order of conversion, and nothing else."""
+    """Read, inflate and parse every annotation in the order of conversion, and return the CPU seconds that it took."""
     index = find_sources(data)
     (rows, _), fds = index.splits["train"], [os.open(data / archive.path, os.O_RDONLY) for archive in index.archives]
     labels = index.labels.take(rows)
@@ -144,7 +146,7 @@ def _cpu() -> float:
 
 
 def _images(folder: Path, count: int = 2000, size: int = 60_000) -> str:
-    """Images of a usual size, stored in an archive, against the same as files; both from the page cache."""
+    """Read images of a usual size out of an archive and the same ones as files, both from the page cache."""
     rng = np.random.default_rng(0)
     content = [rng.bytes(size) for _ in range(count)]
     images = folder / "images"

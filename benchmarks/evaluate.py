@@ -1,4 +1,4 @@
-"""Evaluation of drawn-up predictions, step by step: everything but the model and the bootstrap, then the bootstrap."""
+"""Measure the evaluation of drawn predictions, step by step: all that comes after the model, then the bootstrap."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _draw(num: int, detections: int, path: Path) -> tuple[str, float, float]:
-    """Draw and write; in a process of its own, so that the memory of drawing is not that of evaluating."""
+    """Draw and write predictions, in a process of its own: the memory of drawing is not that of evaluating."""
     predictions = make_predictions(num, detections_per_image=detections)
     title = (
         f"{num:,} images, {predictions.num_detections:,} detections, {predictions.num_garments:,} garments, "
@@ -53,7 +53,7 @@ def _draw(num: int, detections: int, path: Path) -> tuple[str, float, float]:
 
 
 def run(args: argparse.Namespace) -> str:
-    """The table, as text."""
+    """Measure every step, and return a table."""
     rows: list[list[Any]] = []
 
     def timed(name: str, function: Callable[[], Any]) -> Any:
@@ -74,12 +74,10 @@ def run(args: argparse.Namespace) -> str:
             for task, what in (("attributes", "by class"), ("attributes_class_agnostic", "any class"))
         }
         for task in (*matches, "attributes_gt_boxes"):
-            rows_of = timed(f"take the rows of {task}", lambda task=task: task_rows(p, task, matches))
-            timed(
-                f"metrics of {task}",
-                lambda rows_of=rows_of: detailed_metrics(*rows_of[1:], p.schema, p.info.threshold, p.info.label_counts),
-            )
-            del rows_of
+            _, scores, targets = timed(f"take the rows of {task}", lambda task=task: task_rows(p, task, matches))
+            arguments = scores, targets, p.schema, p.info.threshold, p.info.label_counts
+            timed(f"metrics of {task}", lambda arguments=arguments: detailed_metrics(*arguments))
+            del scores, targets, arguments
         timed("COCO AP of boxes, twice (with and without ignore regions)", lambda: coco_metrics(p))
         timed("AP at IoU and F1", lambda: iou_f1_metrics(p))
         errors = timed("error analysis", lambda: error_summary(p))

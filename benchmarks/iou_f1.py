@@ -1,4 +1,4 @@
-"""AP at IoU and F1: against the fashionpedia package at its own scale, and alone on 120,000 images."""
+"""Measure AP at IoU and F1 beside the fashionpedia package at its own scale, and alone on 120,000 images."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> str:
-    """The tables, as text."""
+    """Measure both, and return the tables."""
     texts = []
     if not args.peer_num or importlib.util.find_spec("fashionpedia") is None:
         texts.append("beside the package: left out (pip install fashionpedia==1.1)")
@@ -52,7 +52,10 @@ def run_fashionpedia(
     f1_type: str = "binary_macro",
     categories_with_attributes: Any = None,
 ) -> dict[str, dict[str, float]]:
-    """What ``fashionpedia`` 1.1 computes, under the keys of :func:`evaluate_iou_f1`; NumPy gets its ``float`` back."""
+    """
+    Compute the metric with ``fashionpedia`` 1.1, under the keys of :func:`evaluate_iou_f1`; NumPy gets its ``float``
+    back, which the package uses.
+    """
     if not hasattr(np, "float"):
         np.float = float  # type: ignore[attr-defined]
     from fashionpedia.fp import Fashionpedia
@@ -76,12 +79,13 @@ def _beside_the_package(num: int, detections: int, repeats: int) -> str:
     ours, theirs, difference = [], [], 0.0
     for _ in range(repeats):
         start = time.process_time()
-        mine = evaluate_iou_f1(gt, dt)
+        results = evaluate_iou_f1(gt, dt)
         ours.append(time.process_time() - start)
         start = time.process_time()
-        peer = run_fashionpedia(gt, dt)
+        peer_results = run_fashionpedia(gt, dt)
         theirs.append(time.process_time() - start)
-        difference = max([difference, *(abs(peer[k][row] - mine[k][row]) for k in peer for row in peer[k])])
+        for kind, values in peer_results.items():
+            difference = max([difference, *(abs(value - results[kind][row]) for row, value in values.items())])
     ratios = [their / our for their, our in zip(theirs, ours, strict=True)]
     rows = [
         ["fashionpedia 1.1, CPU ms an image", 1e3 * statistics.median(theirs) / num],

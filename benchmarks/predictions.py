@@ -1,4 +1,4 @@
-"""Drawn-up predictions with the faults of real ones, for tests, benchmarks and to look at a report without a model."""
+"""Draw predictions with the faults of real ones, for tests, for benchmarks and to see a report without a model."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def make_predictions(
     seed: int = 0,
 ) -> Predictions:
     """
-    One to three garments an image, some of unknown class; detections that miss, double, mistake and invent garments;
-    labels of a long tail, some unknown; scores that know the truth three times in four.
+    Draw one to three garments an image, some of unknown class; detections that miss, double, mistake and invent
+    garments; labels of a long tail, some unknown; scores that know the truth three times in four.
 
     Args:
         num_images: N.
@@ -60,7 +60,7 @@ def make_predictions(
     scores = (0.9 * quality**2 + 0.1 * rng.random(len(images))) * np.where(mistaken, 0.6, 1)
 
     known = rng.random(total) > (0 if classes == "part" else 0.05)
-    with_styles = rng.integers(-1, len(schema.styles), num_images)
+    styles_per_image = rng.integers(-1, len(schema.styles), num_images)
     style_scores = rng.dirichlet(np.full(len(schema.styles), 0.1), num_images).astype(np.float32) if styles else None
     counts = np.stack([(targets == 1).sum(axis=0), (targets >= 0).sum(axis=0)])
     areas = (gt_boxes_array[:, 2] - gt_boxes_array[:, 0]) * (gt_boxes_array[:, 3] - gt_boxes_array[:, 1])
@@ -76,7 +76,7 @@ def make_predictions(
         image_indices=np.arange(num_images),
         heights=np.full(num_images, _SIDE, dtype=np.int32),
         widths=np.full(num_images, _SIDE, dtype=np.int32),
-        styles=with_styles.astype(np.int16),
+        styles=styles_per_image.astype(np.int16),
         sub_styles=np.full(num_images, -1, dtype=np.int16),
         det_offsets=det_offsets,
         det_boxes=boxes.astype(np.float32),
@@ -96,7 +96,7 @@ def make_predictions(
 
 
 def _targets(rng: np.random.Generator, schema: AttributeSchema, parts: np.ndarray) -> np.ndarray:
-    """int8 (G, L) of int (G,) parts."""
+    """Draw targets, int8 (G, L), of garments of int (G,) parts."""
     targets = np.full((len(parts), schema.num_labels), -1, dtype=np.int8)
     for group in schema.groups:
         columns = schema.slice(group.name)
@@ -115,7 +115,7 @@ def _targets(rng: np.random.Generator, schema: AttributeSchema, parts: np.ndarra
 def _scores(
     rng: np.random.Generator, schema: AttributeSchema, targets: np.ndarray, rows: np.ndarray, parts: np.ndarray
 ) -> np.ndarray:
-    """float16 (M, L): of int (M,) rows of the targets, seen as int (M,) parts."""
+    """Draw scores, float16 (M, L), of the targets in int (M,) rows, taken for garments of int (M,) parts."""
     scores = np.zeros((len(rows), schema.num_labels), dtype=np.float16)
     for start in range(0, len(rows), 100_000):
         chunk = slice(start, start + 100_000)

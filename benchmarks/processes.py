@@ -1,4 +1,4 @@
-"""A function in a process of its own, and the memory that it and its children take meanwhile. Linux."""
+"""Run a function in a process of its own, and watch the memory that it and its children take. Linux."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
 
-__all__ = ["Peak", "memory_of", "run_alone"]
+__all__ = ["Peak", "process_memory", "run_alone"]
 
 INTERVAL = 0.1  # seconds between two looks at the memory
 
 
 class Peak(NamedTuple):
     """
-    The most at any look, MiB, pages shared by n processes counted as 1 / n in each (PSS).
+    This is the most memory at any look, MiB; a page that n processes share counts 1 / n in each (PSS).
 
     Attributes:
-        main: of the process.
-        child: of one of its children.
-        all: of them together.
+        main: the process.
+        child: the largest of its children.
+        all: all of them together.
     """
 
     main: float
@@ -29,14 +29,14 @@ class Peak(NamedTuple):
     all: float
 
 
-def memory_of(pid: int, *, file: str = "smaps_rollup", only: str = "") -> dict[str, float]:
+def process_memory(pid: int, *, file: str = "smaps_rollup", only: str = "") -> dict[str, float]:
     """
-    MiB by kind ("Rss", "Pss", "Private_Dirty", "Private_Clean", "Anonymous", ...), as /proc has it; empty when the
-    process is gone.
+    Read the memory of a process, MiB by kind ("Rss", "Pss", "Private_Dirty", "Private_Clean", "Anonymous", ...), as
+    /proc has it; empty when the process is gone.
 
     Args:
-        file: with "smaps", mapping by mapping.
-        only: of mappings of files below this path; needs "smaps".
+        file: "smaps" reads mapping by mapping.
+        only: count mappings of files below this path alone; needs "smaps".
     """
     sums: dict[str, float] = {}
     with suppress(OSError):
@@ -60,24 +60,27 @@ def _children(pid: int) -> Iterator[int]:
 
 def run_alone(function: Callable[..., Any], *args: Any) -> tuple[Any, Peak]:
     """
-    What a picklable function returns in a fresh process.
+    Call a picklable function in a fresh process.
+
+    Returns:
+        What it returned, and the most memory that it took.
 
     Raises:
         RuntimeError: it failed there; the process has printed why.
     """
     context = get_context("spawn")
-    mine, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_call, args=(theirs, function, args))
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_call, args=(sender, function, args))
     process.start()
-    theirs.close()
+    sender.close()
     peak = [0.0, 0.0, 0.0]
     try:
-        while not mine.poll(INTERVAL):
-            main = memory_of(process.pid or 0).get("Pss", 0)
-            others = [memory_of(child).get("Pss", 0) for child in _children(process.pid or 0)]
+        while not receiver.poll(INTERVAL):
+            main = process_memory(process.pid or 0).get("Pss", 0)
+            others = [process_memory(child).get("Pss", 0) for child in _children(process.pid or 0)]
             now = main, max(others, default=0), main + sum(others)
             peak = [max(pair) for pair in zip(peak, now, strict=True)]
-        return mine.recv(), Peak(*peak)
+        return receiver.recv(), Peak(*peak)
     except EOFError:
         raise RuntimeError(f"{function.__name__} failed in its process") from None
     finally:
@@ -85,6 +88,6 @@ def run_alone(function: Callable[..., Any], *args: Any) -> tuple[Any, Peak]:
 
 
 def _call(connection: Connection, function: Callable[..., Any], args: tuple) -> None:
-    set_start_method(None, force=True)  # for its own children what users have
+    set_start_method(None, force=True)  # its children start as users' do
     connection.send(function(*args))
     connection.close()

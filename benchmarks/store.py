@@ -1,4 +1,4 @@
-"""A split, opened and read: time and memory, in one process and in loader workers, beside the same as COCO JSON."""
+"""Measure the time and the memory to open and read a split, in one process, in loader workers and as COCO JSON."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kfashion_d2.data.store.dataset import KFashionDataset
 from kfashion_d2.data.store.writer import select_rows, write_split
 from kfashion_d2.data.store.zip_handler import register_zip_handler
 
-from .processes import memory_of, run_alone
+from .processes import process_memory, run_alone
 
 __all__ = ["store_table"]
 
@@ -27,10 +27,12 @@ READS = 200_000
 
 def store_table(split: Path, num_coco: int, folder: Path) -> str:
     """
+    Measure a split, and return the tables.
+
     Args:
-        split: a converted one.
+        split: the folder of a converted split.
         num_coco: images of it that are written as COCO JSON too; 0: none.
-        folder: for the file.
+        folder: where that file goes.
     """
     dataset = KFashionDataset(split)
     size = sum(path.stat().st_size for path in split.iterdir()) / 2**20
@@ -61,16 +63,16 @@ def store_table(split: Path, num_coco: int, folder: Path) -> str:
 
 def _open(split: Path) -> tuple[float, float]:
     register_zip_handler()  # Detectron2's part, which a program that trains has loaded
-    before = memory_of(os.getpid())["Rss"]
+    before = process_memory(os.getpid())["Rss"]
     start = time.perf_counter()
     KFashionDataset(split)[0]
-    return time.perf_counter() - start, memory_of(os.getpid())["Rss"] - before
+    return time.perf_counter() - start, process_memory(os.getpid())["Rss"] - before
 
 
 def _read(split: Path) -> tuple[float, float]:
     dataset = KFashionDataset(split)
     order = np.random.default_rng(0).permutation(len(dataset))[:READS].tolist()
-    before = memory_of(os.getpid())["Anonymous"]
+    before = process_memory(os.getpid())["Anonymous"]
     for row in order[:20_000]:
         dataset[row]  # every shard is mapped
     seconds = []
@@ -79,11 +81,11 @@ def _read(split: Path) -> tuple[float, float]:
         for row in order:
             dataset[row]
         seconds.append((time.process_time() - start) / len(order))
-    return statistics.median(seconds), memory_of(os.getpid())["Anonymous"] - before
+    return statistics.median(seconds), process_memory(os.getpid())["Anonymous"] - before
 
 
 class _Reads:
-    """A dataset of which only an image's id travels to the loader's parent."""
+    """This dataset reads a dict and gives its image's id alone, which is all that travels to the loader's parent."""
 
     def __init__(self, dataset: KFashionDataset, rows: list[int]):
         self.dataset, self.rows = dataset, rows
@@ -97,8 +99,10 @@ class _Reads:
 
 def _load(split: Path, everywhere: bool) -> tuple[float, float, float]:
     """
+    Read images in the workers of a data loader.
+
     Args:
-        everywhere: read images at random; else the first one as often.
+        everywhere: whether images are read at random; else the first one is, as often.
 
     Returns:
         Of the loader's workers, MiB: private to one; of the store's files, mapped by one, and by all together.
@@ -118,8 +122,8 @@ def _load(split: Path, everywhere: bool) -> tuple[float, float, float]:
     assert sum(loader) == int(dataset.image_ids[rows].sum())
     pids = [process.pid or 0 for process in multiprocessing.active_children()]
     assert len(pids) == LOADER_WORKERS
-    private = [memory_of(pid)["Private_Dirty"] for pid in pids]
-    mapped = [memory_of(pid, file="smaps", only=str(split)) for pid in pids]
+    private = [process_memory(pid)["Private_Dirty"] for pid in pids]
+    mapped = [process_memory(pid, file="smaps", only=str(split)) for pid in pids]
     return (
         statistics.median(private),
         statistics.median(one.get("Rss", 0) for one in mapped),
@@ -128,16 +132,16 @@ def _load(split: Path, everywhere: bool) -> tuple[float, float, float]:
 
 
 def _coco_table(dataset: KFashionDataset, num: int, folder: Path) -> str:
-    """Detectron2's own reader, on a COCO file of some of the images, and a split of the same ones."""
+    """Measure Detectron2's own reader on a COCO file of the first images, beside a split of the same ones."""
     keep = np.arange(len(dataset)) < num
-    write_split(folder / "some" / "train", select_rows([dataset], keep), dataset.meta, dataset.image_root)
-    some = KFashionDataset(folder / "some" / "train", "category_or_part")
-    export_coco(some, folder / "some.json")
-    size = (folder / "some.json").stat().st_size / 2**20
+    split, coco_file = folder / "first" / "train", folder / "first.json"
+    write_split(split, select_rows([dataset], keep), dataset.meta, dataset.image_root)
+    export_coco(KFashionDataset(split, "category_or_part"), coco_file)
+    size = coco_file.stat().st_size / 2**20
     rows = []
     for name, function, path in (
-        (f"COCO JSON ({size:,.0f} MiB), load_coco_json", _load_coco, folder / "some.json"),
-        ("the store, opened", _open, folder / "some" / "train"),
+        (f"COCO JSON ({size:,.0f} MiB), load_coco_json", _load_coco, coco_file),
+        ("the store, opened", _open, split),
     ):
         seconds, added = run_alone(function, path)[0]
         rows.append([name, f"{seconds:.3f}", f"{added:,.1f}"])
@@ -147,9 +151,9 @@ def _coco_table(dataset: KFashionDataset, num: int, folder: Path) -> str:
 def _load_coco(path: Path) -> tuple[float, float]:
     from detectron2.data.datasets import load_coco_json
 
-    before = memory_of(os.getpid())["Rss"]
+    before = process_memory(os.getpid())["Rss"]
     start = time.perf_counter()
-    found = load_coco_json(str(path), str(path.parent), extra_annotation_keys=["part", "attributes", "mask_valid"])
+    records = load_coco_json(str(path), str(path.parent), extra_annotation_keys=["part", "attributes", "mask_valid"])
     seconds = time.perf_counter() - start
-    assert found
-    return seconds, memory_of(os.getpid())["Rss"] - before
+    assert records
+    return seconds, process_memory(os.getpid())["Rss"] - before

@@ -11,7 +11,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from benchmarks import accuracy
 from benchmarks.accuracy_head import register_head
 from benchmarks.accuracy_plot import plot_ablation
-from benchmarks.accuracy_report import metrics_of, tables, tuned_macro_f1, write_report
+from benchmarks.accuracy_report import score_metrics, tables, tuned_macro_f1, write_report
 from benchmarks.accuracy_run import RunArrays, run_once
 from benchmarks.accuracy_variants import GROUPS, VARIANTS
 from kfashion_d2 import kfashion_schema
@@ -97,7 +97,7 @@ def test_metrics_by_hand():
     scores[:2, material] = 0.6, 0.8  # F1: 2 / (1 + 2); AP 1 / 2
     counts = np.zeros((2, SCHEMA.num_labels), dtype=np.int64)
     counts[:, [fit, fit + 1, material]] = [[300, 2, 5], [1000, 1000, 1000]]  # head, tail, tail
-    found = metrics_of(scores, targets, counts, SCHEMA)
+    found = score_metrics(scores, targets, counts, SCHEMA)
     assert found["fit/macro_f1"] == pytest.approx(100 * (4 / 5 + 2 / 3) / 2)
     assert found["material/macro_f1"] == pytest.approx(100 * 2 / 3)
     assert found["macro_f1"] == pytest.approx((found["fit/macro_f1"] + found["material/macro_f1"]) / 2)

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from benchmarks.processes import Peak, memory_of, run_alone
+from benchmarks.processes import Peak, process_memory, run_alone
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc")
 
@@ -26,15 +26,15 @@ def test_in_another_process_and_its_errors_here():
 
 
 def test_memory_by_kind_and_by_file(tmp_path):
-    before = memory_of(os.getpid())["Anonymous"]
+    before = process_memory(os.getpid())["Anonymous"]
     held = bytearray(os.urandom(1 << 20)) * 64
-    assert 60 < memory_of(os.getpid())["Anonymous"] - before < 140
+    assert 60 < process_memory(os.getpid())["Anonymous"] - before < 140
     del held
     path = tmp_path / "mapped"
     path.write_bytes(bytes(3 << 20))
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
         assert sum(view[:: mmap.PAGESIZE]) == 0
-        found = memory_of(os.getpid(), file="smaps", only=str(tmp_path))
+        found = process_memory(os.getpid(), file="smaps", only=str(tmp_path))
         assert found["Rss"] == 3
-        assert memory_of(os.getpid(), file="smaps", only=str(tmp_path / "other")) == {}
-    assert memory_of(2**22 + 1) == {}
+        assert process_memory(os.getpid(), file="smaps", only=str(tmp_path / "other")) == {}
+    assert process_memory(2**22 + 1) == {}
