@@ -56,12 +56,15 @@ def log_groups(logits: Tensor, targets: Tensor, schema: AttributeSchema, losses:
 
     - ``attribute/<group>_known``: rows of which something of the group is known;
     - ``attribute/<group>_loss``: its loss, before any weight;
-    - ``attribute/<group>_accuracy``: of known rows for single-label groups, of known entries (score 0.5) for
-      multi-label ones.
+    - ``attribute/<group>_accuracy``: of a single-label group, the share of known rows that are answered right;
+    - ``attribute/<group>_micro_f1``: of a multi-label group, F1 of the answers (score 0.5) over all known entries, left
+      out where no label is there and none is answered.
 
-    The last two are left out where nothing is known. All of them cross from the device at once.
+    The last three are left out where nothing is known. All of them cross from the device at once.
 
     Args:
+        logits: float (R, L), those that inference would turn into scores.
+        targets: int8 (R, L): 1 yes, 0 no, -1 unknown.
         losses: a float scalar for each group, in the schema's order.
     """
     facts = []
@@ -70,18 +73,19 @@ def log_groups(logits: Tensor, targets: Tensor, schema: AttributeSchema, losses:
         x, t = logits[:, columns], targets[:, columns]
         if group.is_single:
             known = known_rows(t)
-            right = (x.argmax(dim=1) == t.argmax(dim=1)) & known
+            counts = ((x.argmax(dim=1) == t.argmax(dim=1)) & known).sum(), known.sum()
         else:
-            known = t >= 0
-            right = ((x > 0) == (t == 1)) & known
-        rows = known if group.is_single else known.any(dim=1)
-        facts.append(torch.stack([rows.sum().float(), known.sum().float(), right.sum().float(), loss.float()]))
+            known = (t >= 0).any(dim=1)
+            answers, labels = (x > 0) & (t >= 0), t == 1
+            counts = 2 * (answers & labels).sum(), answers.sum() + labels.sum()
+        facts.append(torch.stack([known.sum().float(), *(count.float() for count in counts), loss.float()]))
     storage = get_event_storage()
-    for group, (rows, known, right, loss) in zip(schema.groups, torch.stack(facts).tolist(), strict=True):
+    for group, (rows, right, total, loss) in zip(schema.groups, torch.stack(facts).tolist(), strict=True):
         storage.put_scalar(f"attribute/{group.name}_known", rows)
         if rows:
             storage.put_scalar(f"attribute/{group.name}_loss", loss)
-            storage.put_scalar(f"attribute/{group.name}_accuracy", right / known)
+        if total:
+            storage.put_scalar(f"attribute/{group.name}_{'accuracy' if group.is_single else 'micro_f1'}", right / total)
 
 
 @ROI_ATTRIBUTE_HEAD_REGISTRY.register()
@@ -254,14 +258,18 @@ class AttributeHead(nn.Module):
         prior = None if self.prior is None else self.prior.labels()
         allowed = self.possible[parts] if self.mask_impossible else None
         losses = self.criterion.group_losses(logits, targets, prior, allowed)
-        log_groups(logits, targets, self.schema, list(losses.values()))
+        log_groups(self.answerable(logits, parts), targets, self.schema, list(losses.values()))
         return self.criterion.balance(losses, targets)
 
     def scores(self, logits: Tensor, parts: Tensor) -> Tensor:
         """Compute `pred_attributes`, float (R, L); groups that do not apply to the garment's part are 0."""
-        if self.mask_impossible:
-            logits = logits.masked_fill(~self.possible[parts], torch.finfo(logits.dtype).min)
-        return attribute_probabilities(logits, self.schema) * self.applicable[parts]
+        return attribute_probabilities(self.answerable(logits, parts), self.schema) * self.applicable[parts]
+
+    def answerable(self, logits: Tensor, parts: Tensor) -> Tensor:
+        """Return float (R, L) logits without those of labels that cannot occur on the part, where these are masked."""
+        if not self.mask_impossible:
+            return logits
+        return logits.masked_fill(~self.possible[parts], torch.finfo(logits.dtype).min)
 
 
 def build_attribute_head(cfg, input_shape: ShapeSpec) -> nn.Module:

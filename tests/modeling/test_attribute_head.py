@@ -89,13 +89,30 @@ def test_curves_of_every_group_by_hand():
         head(torch.zeros(3, 4, 2, 2), [proposals(rows)])
         latest = {name: value for name, (value, _) in storage.latest().items()}
     assert latest["attribute/fit_accuracy"] == 0.5
-    assert latest["attribute/material_accuracy"] == pytest.approx(48 / 50)  # the second row: two of 25 wrong
+    # Both answers are leather, the first of them right; the other row's label is missed: 2 * 1 / (2 + 2).
+    assert latest["attribute/material_micro_f1"] == 0.5
     assert latest["attribute/fit_known"] == latest["attribute/material_known"] == 2
     # Logits are 1 at one label and 0 at the six others: right once, wrong once.
     log_sum = math.log(math.e + 6)
     assert latest["attribute/fit_loss"] == pytest.approx((log_sum - 1 + log_sum) / 2, rel=1e-5)
     assert latest["attribute/neckline_known"] == 0
     assert not {"attribute/neckline_accuracy", "attribute/neckline_loss"} & set(latest)
+    assert "attribute/material_accuracy" not in latest and "attribute/fit_micro_f1" not in latest
+
+
+def test_curves_tell_what_inference_would_answer():
+    """The highest logit belongs to a label that cannot occur on the part: masked, it is no answer."""
+    fit = SCHEMA.group("fit")
+    top, bottom = (set(fit.part_labels[part]) for part in ("top", "bottom"))
+    true, impossible = next(iter(top)), next(iter(bottom - top))
+    logits = torch.zeros(1, SCHEMA.num_labels)
+    logits[0, true], logits[0, impossible] = 1, 2
+    for mask_impossible, accuracy in ((False, 0.0), (True, 1.0)):
+        head = make_head(mask_impossible=mask_impossible)
+        head.layers = lambda x, classes: logits
+        with EventStorage() as storage:
+            head(torch.zeros(1, 4, 2, 2), [proposals(make_rows({"fit": true}), [0])])
+        assert storage.latest()["attribute/fit_accuracy"][0] == accuracy
 
 
 def test_groups_that_do_not_apply_are_zero():

@@ -37,7 +37,7 @@ def read_training_log(path: str | Path) -> dict[str, np.ndarray]:
 def plot_training_curve(log_file: str | Path, output: str | Path, title: str = "") -> None:
     """
     Draw the losses (left) and the accuracy of every attribute group on foreground proposals (right) into a PNG file;
-    with it that of the images' styles, where they train.
+    of multi-label groups the micro-F1, and where they train the accuracy of the images' styles.
 
     Args:
         log_file: the run's ``metrics.json``.
@@ -52,19 +52,19 @@ def plot_training_curve(log_file: str | Path, output: str | Path, title: str = "
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2)
     losses = ["total_loss", *(name for name in log if name.startswith("loss_"))]
-    accuracies = {
+    answers = {
         name: name.removesuffix("_accuracy").replace("attribute/", "").replace("style/", "image ").replace("_", " ")
         for name in log
-        if name.startswith(("attribute/", "style/")) and name.endswith("_accuracy")
+        if name.startswith(("attribute/", "style/")) and name.endswith(("_accuracy", "_micro_f1"))
     }
     for i, name in enumerate(losses):
         width = 2.0 if name == "total_loss" else 1.2
         left.plot(log["iteration"], log[name], color=COLORS[i % 8], linewidth=width, label=name)
-    for i, (name, label) in enumerate(accuracies.items()):
+    for i, (name, label) in enumerate(answers.items()):
         line = "-" if i < 8 else "--"
         right.plot(log["iteration"], 100 * log[name], line, color=COLORS[i % 8], linewidth=1.2, label=label)
     left.set(xlabel="iteration", ylabel="loss", ylim=(0, None))
-    right.set(xlabel="iteration", ylabel="accuracy on foreground proposals (%)", ylim=(0, 100))
+    right.set(xlabel="iteration", ylabel="accuracy or F1 on foreground proposals (%)", ylim=(0, 100))
     for axes in (left, right):
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
