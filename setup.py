@@ -33,6 +33,7 @@ ONNX = ["onnx>=1.16", "onnxruntime>=1.18"]  # tools/export_model.py
 SPLITS = ["imagehash>=4.3", "scipy>=1.10"]  # tools/split_data.py
 FACES = ["scikit-image>=0.22"]  # tools/analyze_data.py --blur-faces
 FUZZ = ["atheris>=2.3"]  # tools/fuzz.py; ready-made for Linux alone, so neither in dev nor in requirements.txt
+CROP = ["shapely>=2.0"]  # INPUT.CROP.ENABLED with masks; Detectron2's crop imports it
 VIT = ["timm>=0.9"]  # Detectron2's ViT imports it
 KOREAN = ["koreanize-matplotlib>=0.1.1"]  # only for its NanumGothic font files; it is never imported
 
@@ -67,6 +68,7 @@ setup(
         "termcolor>=1.1",
     ],
     extras_require={
+        "crop": CROP,
         "faces": FACES,
         "fuzz": FUZZ,
         "korean": KOREAN,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -23,6 +23,7 @@ __all__ = ["KFashionCheckpointer", "add_calibration", "find_weights", "read_chec
 
 SCHEMA_KEY = "kfashion_schema"
 CALIBRATION_KEY = "kfashion_calibration"
+MAX_NAMES = 5
 
 
 def schema_entry(schema: AttributeSchema) -> dict[str, Any]:
@@ -141,8 +142,9 @@ class KFashionCheckpointer(DetectionCheckpointer):
         Load a checkpoint into the model.
 
         Raises:
-            ValueError: the checkpoint was made with another schema; the message gives both hashes and the remedy. Or it
-                is ours, is not to be trained on, and has layers of other shapes, which would stay as they were drawn.
+            ValueError: the checkpoint was made with another schema; the message gives both hashes and the remedy. Or
+                the model is not to be trained on, and layers of it, which would stay as they were drawn, are not in the
+                checkpoint or have other shapes there.
         """
         saved, schema = checkpoint.pop(SCHEMA_KEY, None), self._schema
         calibration = checkpoint.pop(CALIBRATION_KEY, None)
@@ -160,6 +162,13 @@ class KFashionCheckpointer(DetectionCheckpointer):
                 f"the checkpoint {self._file} and the model of this config have layers of other shapes: {shapes}. Set "
                 "the config and DATASETS.KFASHION.CLASSES as they were for the checkpoint"
             )
+        random = [] if self.checkpointables else _layers_of(incompatible.missing_keys)
+        if random:
+            more = f" and {len(random) - MAX_NAMES} more" if len(random) > MAX_NAMES else ""
+            raise ValueError(
+                f"the checkpoint {self._file} has no weights for {', '.join(random[:MAX_NAMES])}{more}, which would "
+                "stay random: name a checkpoint of this config, or set the config as it was for this checkpoint"
+            )
         head = self._attribute_head
         if head is not None and schema is not None:
             # Weights without one end what the weights before them had.
@@ -173,6 +182,13 @@ class KFashionCheckpointer(DetectionCheckpointer):
         if raw is not None and self._resumes:
             loaded["average"], loaded["model"] = loaded["model"], raw
         return loaded
+
+
+def _layers_of(names: Sequence[str]) -> list[str]:
+    """List the layers of parameters and buffers, each once, without what a prediction does not read."""
+    unread = ("roi_heads.attribute_head.criterion.", "roi_heads.attribute_head.prior.", "style_head.counts")
+    names = [name for name in names if not name.startswith(unread) and not name.endswith("num_batches_tracked")]
+    return list(dict.fromkeys(name.rpartition(".")[0] for name in names))
 
 
 def find_weights(cfg: CfgNode) -> str:

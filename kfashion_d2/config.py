@@ -9,7 +9,7 @@ import torch
 from detectron2.config import CfgNode as CN
 from detectron2.config import get_cfg
 
-from .schema import AttributeSchema
+from .modeling.config_checks import check_num_classes
 
 __all__ = ["add_kfashion_config", "check_num_classes", "get_config_file", "get_kfashion_cfg", "use_available_device"]
 
@@ -264,21 +264,3 @@ def use_available_device(cfg: CN) -> None:
     cfg.MODEL.DEVICE = "cpu"
     if frozen:
         cfg.freeze()
-
-
-def check_num_classes(cfg: CN) -> None:
-    """
-    Set ``MODEL.ROI_HEADS.NUM_CLASSES`` from the data's class mode where it is -1, or refuse one that disagrees.
-
-    Raises:
-        ValueError: the two numbers differ.
-    """
-    mode = cfg.DATASETS.KFASHION.CLASSES
-    classes = AttributeSchema.from_config(cfg).thing_classes(mode)
-    if cfg.MODEL.ROI_HEADS.NUM_CLASSES == -1:
-        cfg.MODEL.ROI_HEADS.NUM_CLASSES = len(classes)
-    if len(classes) != cfg.MODEL.ROI_HEADS.NUM_CLASSES:
-        raise ValueError(
-            f"MODEL.ROI_HEADS.NUM_CLASSES is {cfg.MODEL.ROI_HEADS.NUM_CLASSES}, but the data has {len(classes)} "
-            f"classes (DATASETS.KFASHION.CLASSES: {mode}). Set it to {len(classes)}, or to -1 to take it from the data"
-        )

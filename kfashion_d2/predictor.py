@@ -19,7 +19,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from .checkpoint import KFashionCheckpointer, find_weights
-from .config import check_num_classes, use_available_device
+from .config import use_available_device
+from .modeling.config_checks import check_attribute_branch, check_compiled_operators, check_num_classes
 from .schema import AttributeSchema, Label
 from .visualization.drawing.dataset import save_picture
 from .visualization.drawing.fonts import resolve_language
@@ -86,6 +87,8 @@ class KFashionPredictor:
         cfg.defrost()
         use_available_device(cfg)
         check_num_classes(cfg)
+        check_attribute_branch(cfg)
+        check_compiled_operators(cfg)
         weights = find_weights(cfg)
         self.schema = AttributeSchema.from_config(cfg)
         self.class_names = self.schema.thing_classes(cfg.DATASETS.KFASHION.CLASSES)

@@ -42,6 +42,26 @@ def test_layers_that_would_stay_random_are_refused_unless_they_train_on(tmp_path
     KFashionCheckpointer(model, trainer=nn.Linear(1, 1)).load(str(tmp_path / "model.pth"), checkpointables=[])
 
 
+def test_layers_that_the_checkpoint_lacks_are_refused_unless_they_train_on(tmp_path):
+    """A head more than the checkpoint has, whether it is ours or the model zoo's."""
+    schema = kfashion_schema()
+    source = Model(schema)
+    KFashionCheckpointer(source, str(tmp_path)).save("ours")
+    torch.save({"model": source.state_dict()}, tmp_path / "zoo.pth")
+    model = Model(schema)
+    model.style_head = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 3))
+    model.style_head.register_buffer("counts", torch.zeros(3))  # which only training reads
+    for name in ("ours.pth", "zoo.pth"):
+        with pytest.raises(
+            ValueError, match=rf"{name} has no weights for style_head\.0, style_head\.1, which would stay"
+        ):
+            KFashionCheckpointer(model).load(str(tmp_path / name))
+        KFashionCheckpointer(model, trainer=nn.Linear(1, 1)).load(str(tmp_path / name), checkpointables=[])
+    model.style_head = nn.Module()
+    model.style_head.register_buffer("counts", torch.zeros(3))
+    KFashionCheckpointer(model).load(str(tmp_path / "ours.pth"))
+
+
 def test_weights_without_a_schema_load(tmp_path):
     source, target = Model(kfashion_schema()), Model(kfashion_schema())
     torch.save({"model": source.state_dict()}, tmp_path / "zoo.pth")

@@ -7,6 +7,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,11 @@ class AttributeDatasetMapper(DatasetMapper):
     @classmethod
     def from_config(cls, cfg, is_train: bool = True) -> dict[str, Any]:
         ret = super().from_config(cfg, is_train)
+        if is_train and cfg.INPUT.CROP.ENABLED and cfg.MODEL.MASK_ON and find_spec("shapely") is None:
+            raise ValueError(
+                "INPUT.CROP.ENABLED and MODEL.MASK_ON are True, and Detectron2 crops polygons with shapely, which is "
+                "not installed: run 'python -m pip install shapely', or set one of the two to False"
+            )
         schema = AttributeSchema.from_config(cfg)
         if is_train and cfg.INPUT.COLOR_JITTER > 0:
             colors = [name for name in cfg.INPUT.COLOR_GROUPS if name in schema.group_names]

@@ -14,6 +14,7 @@ from torch import nn
 from ..checkpoint import KFashionCheckpointer, find_weights
 from ..data.statistics.label_statistics import label_counts
 from ..evaluation import Predictions
+from ..modeling.config_checks import check_attribute_branch, check_compiled_operators
 from ..schema import AttributeSchema
 from .loaders import build_test_loader
 from .setup import with_checked_classes
@@ -113,9 +114,11 @@ def load_model(cfg: CfgNode) -> nn.Module:
 
     Raises:
         FileNotFoundError: ``MODEL.WEIGHTS`` is not there.
-        ValueError: it is empty, or of another schema.
+        ValueError: it is empty, of another schema, or lacks layers of the model; or the model has no attribute branch.
     """
     weights = find_weights(cfg)
+    check_attribute_branch(cfg)
+    check_compiled_operators(cfg)
     model = Trainer.build_model(cfg)
     KFashionCheckpointer(model).load(weights)
     return model.eval()

@@ -16,6 +16,7 @@ from omegaconf import DictConfig
 from torch import nn
 
 from ..checkpoint import KFashionCheckpointer
+from ..modeling import AttributeROIHeadsMixin
 from .hooks.best_checkpoint import BestCheckpoint, StopTraining
 from .hooks.ema import ModelEMA
 from .hooks.finite_loss import StopAtNonFiniteLoss
@@ -42,7 +43,12 @@ def build_lazy_model(cfg: DictConfig) -> nn.Module:
         logger.warning("train.device is %s, but no CUDA device is available: running on the CPU", cfg.train.device)
         cfg.train.device = "cpu"
     model = instantiate(cfg.model)
-    heads = model.roi_heads
+    heads = getattr(model, "roi_heads", None)
+    if not isinstance(heads, AttributeROIHeadsMixin):
+        raise ValueError(
+            f"model.roi_heads is {type(heads).__name__}, which has no attribute branch: set model.roi_heads._target_ "
+            "to one of kfashion_d2.modeling's Attribute*ROIHeads"
+        )
     if heads.num_classes != len(heads.attribute_head.class_parts):
         raise ValueError(
             f"model.roi_heads.num_classes is {heads.num_classes}, but kfashion.classes {cfg.kfashion.classes!r} has "

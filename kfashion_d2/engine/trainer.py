@@ -24,6 +24,7 @@ from torch import nn
 from ..checkpoint import KFashionCheckpointer, to_plain
 from ..evaluation import KFashionEvaluator
 from ..modeling import AttributeRCNN, AttributeRCNNWithTTA
+from ..modeling.config_checks import check_attribute_branch, check_compiled_operators
 from .hooks.best_checkpoint import StopTraining, build_best_checkpoint
 from .hooks.ema import ModelEMA
 from .hooks.finite_loss import StopAtNonFiniteLoss
@@ -58,6 +59,8 @@ class Trainer(DefaultTrainer):
     """
 
     def __init__(self, cfg):
+        check_attribute_branch(cfg)
+        check_compiled_operators(cfg)
         self._seed_is_drawn = cfg.SEED < 0
         cfg = with_seed(with_checked_classes(cfg))
         amp = cfg.SOLVER.AMP

@@ -83,6 +83,11 @@ class AttributeROIHeadsMixin:
 
     @classmethod
     def from_config(cls, cfg, input_shape):
+        from .config_checks import check_num_classes
+
+        cfg = cfg.clone()
+        cfg.defrost()
+        check_num_classes(cfg)
         ret = super().from_config(cfg, input_shape)
         ret.update(cls._init_attribute_head(cfg, input_shape, ret))
         return ret
@@ -115,6 +120,12 @@ class AttributeROIHeadsMixin:
         return self.attribute_head.schema
 
     def label_and_sample_proposals(self, proposals, targets):
+        if any(len(image) and not image.has("gt_attributes") for image in targets):
+            raise ValueError(
+                "garments without gt_attributes would not train the attribute branch: load the images with "
+                "kfashion_d2.data.AttributeDatasetMapper, as kfashion_d2.engine.Trainer does, in the place of "
+                "Detectron2's DatasetMapper"
+            )
         self._sampled = super().label_and_sample_proposals(proposals, targets)
         return self._sampled
 

@@ -5,7 +5,7 @@ import torch
 from detectron2.data import transforms as T
 
 from kfashion_d2.config import get_config_file, get_kfashion_cfg
-from kfashion_d2.data import AttributeDatasetMapper, SkipBrokenImages
+from kfashion_d2.data import AttributeDatasetMapper, SkipBrokenImages, dataset_mapper
 from kfashion_d2.data.dataset_mapper import BrokenImageError
 from kfashion_d2.schema import kfashion_schema
 
@@ -129,3 +129,14 @@ def test_broken_images_name_the_file_and_are_replaced_in_training(tmp_path, imag
     assert dataset.num_broken >= 1
     with pytest.raises(BrokenImageError, match="IMAGE_ROOT"):
         SkipBrokenImages([make_dict(str(broken))], mapper)[0]
+
+
+def test_a_crop_of_masks_needs_shapely_and_says_so_at_once(monkeypatch):
+    cfg = get_kfashion_cfg()
+    cfg.INPUT.CROP.ENABLED = cfg.MODEL.MASK_ON = True
+    monkeypatch.setattr(dataset_mapper, "find_spec", lambda name: None)
+    with pytest.raises(ValueError, match=r"INPUT\.CROP\.ENABLED and MODEL\.MASK_ON .*pip install shapely"):
+        AttributeDatasetMapper(cfg, is_train=True)
+    AttributeDatasetMapper(cfg, is_train=False)
+    cfg.MODEL.MASK_ON = False
+    AttributeDatasetMapper(cfg, is_train=True)

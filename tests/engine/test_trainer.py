@@ -92,3 +92,11 @@ def test_two_cpu_processes_train_to_the_same_scale(demo_store, tmp_path):
         losses[processes] = losses_of(output)
     assert losses[2]["total_loss"] == pytest.approx(losses[1]["total_loss"], rel=0.3)
     assert losses[2]["loss_attribute"] == pytest.approx(losses[1]["loss_attribute"], rel=0.3)
+
+
+def test_a_config_without_the_branch_is_refused_before_anything_is_built(demo_store, tmp_path):
+    cfg = make_cfg(demo_store, tmp_path, "MODEL.ROI_HEADS.NAME", "StandardROIHeads")
+    with pytest.raises(
+        ValueError, match=r"'StandardROIHeads', which has no attribute branch: .*AttributeStandardROIHe"
+    ):
+        Trainer(cfg)
