@@ -167,6 +167,9 @@ def add_kfashion_config(cfg: CN) -> None:
     cfg.SOLVER.OPTIMIZER = "SGD"
     # With ADAMW and a ViT backbone, each of the 12 blocks has the learning rate of the block above times this factor.
     cfg.SOLVER.LAYER_DECAY = 1.0
+    # If the key is True, a resumed training takes its learning rates from this config. Otherwise it keeps those of the
+    # checkpoint, whatever BASE_LR says. The schedule goes on at its iteration in both cases.
+    cfg.SOLVER.RESET_LR_ON_RESUME = False
     # What mixed precision (SOLVER.AMP.ENABLED, on CUDA only) computes in: "float16", with scaled losses, or "bfloat16",
     # without.
     cfg.SOLVER.AMP.PRECISION = "float16"

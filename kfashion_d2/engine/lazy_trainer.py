@@ -22,7 +22,9 @@ from .hooks.ema import ModelEMA
 from .hooks.finite_loss import StopAtNonFiniteLoss
 from .hooks.last_batch import LastBatch
 from .label_counts import set_label_counts
+from .learning_rates import base_learning_rates, settle_learning_rates
 from .loaders import start_at_iteration
+from .output_dir import check_max_iter
 from .setup import amp_precision
 from .training_hooks import training_hooks
 from .writers import build_writers
@@ -124,9 +126,10 @@ def train_lazy(cfg: DictConfig, *, resume: bool = False) -> dict[str, Any]:
             min_delta=options.best.min_delta,
             checkpoint_period=options.checkpointer.period,
         )
+    finite_loss = StopAtNonFiniteLoss(net, last_batch)
     trainer.register_hooks(
         [
-            StopAtNonFiniteLoss(net, last_batch),
+            finite_loss,
             *training_hooks(
                 seed=options.seed,
                 scheduler=hooks.LRScheduler(scheduler=instantiate(cfg.lr_multiplier)),
@@ -143,15 +146,22 @@ def train_lazy(cfg: DictConfig, *, resume: bool = False) -> dict[str, Any]:
             ),
         ]
     )
+    configured = base_learning_rates(optimizer)
     checkpointer.resume_or_load(options.init_checkpoint, resume=resume)
-    start = min(trainer.iter + 1, options.max_iter) if resume and checkpointer.has_checkpoint() else 0
+    start = trainer.iter + 1 if resume and checkpointer.has_checkpoint() else 0
+    if start:
+        check_max_iter(start, options.max_iter, checkpointer.get_checkpoint_file())
+        settle_learning_rates(
+            optimizer, None, configured, reset=options.reset_lr_on_resume, key="train.reset_lr_on_resume"
+        )
     if start == 0:  # after loading: weights of another training set bring their counts along
         names = cfg.dataloader.train.dataset.names
         set_label_counts(net, [names] if isinstance(names, str) else names)
     if start and not start_at_iteration(loader, start):
         logger.warning("the data loader begins anew: it is not one of batch_training_images")
     try:
-        trainer.train(start, options.max_iter)
+        with finite_loss.named_divergence():
+            trainer.train(start, options.max_iter)
     except StopTraining as stop:
         logger.info("Stopped at iteration %d: %s", trainer.iter, stop)
     return results

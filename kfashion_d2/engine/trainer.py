@@ -32,7 +32,9 @@ from .hooks.last_batch import LastBatch
 from .hooks.seed_iterations import SeedIterations
 from .label_counts import set_label_counts
 from .launch import ddp_without_device
+from .learning_rates import base_learning_rates, settle_learning_rates
 from .loaders import build_test_loader, build_train_loader, start_at_iteration
+from .output_dir import check_max_iter
 from .setup import amp_precision, with_checked_classes, with_seed
 from .training_hooks import training_hooks
 from .writers import build_writers
@@ -71,11 +73,14 @@ class Trainer(DefaultTrainer):
             self._trainer.precision = precision
         if precision is torch.bfloat16:  # its range is float32's
             self._trainer.grad_scaler = torch.amp.GradScaler("cuda", enabled=False)
-        self._trainer.register_hooks([StopAtNonFiniteLoss(self._trainer.model, self.last_batch)])
+        self._finite_loss = StopAtNonFiniteLoss(self._trainer.model, self.last_batch)
+        self._trainer.register_hooks([self._finite_loss])
         set_label_counts(self._trainer.model, self.cfg.DATASETS.TRAIN)
 
     def resume_or_load(self, resume: bool = True):
         super().resume_or_load(resume)
+        if self.start_iter:
+            check_max_iter(self.start_iter, self.max_iter, self.checkpointer.get_checkpoint_file())
         if self.start_iter == 0:  # weights of another training set bring their counts along
             set_label_counts(self._trainer.model, self.cfg.DATASETS.TRAIN)
         elif not start_at_iteration(self.data_loader, self.start_iter):
@@ -120,7 +125,8 @@ class Trainer(DefaultTrainer):
 
     def train(self):
         try:
-            return super().train()
+            with self._finite_loss.named_divergence():
+                return super().train()
         except StopTraining as stop:
             logger.info("Stopped at iteration %d: %s", self.iter, stop)
             if self.iter > self.start_iter:
@@ -167,7 +173,15 @@ class Trainer(DefaultTrainer):
         scaler, inner = getattr(self._trainer, "grad_scaler", None), state_dict["_trainer"]
         if scaler is not None and not inner.get("grad_scaler"):  # of a run in float32 or bfloat16
             state_dict = {**state_dict, "_trainer": {**inner, "grad_scaler": scaler.state_dict()}}
+        configured = base_learning_rates(self.optimizer)
         super().load_state_dict(state_dict)
+        settle_learning_rates(
+            self.optimizer,
+            self.scheduler,
+            configured,
+            reset=self.cfg.SOLVER.RESET_LR_ON_RESUME,
+            key="SOLVER.RESET_LR_ON_RESUME",
+        )
 
     @classmethod
     def build_train_loader(cls, cfg):

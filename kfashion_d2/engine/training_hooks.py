@@ -14,6 +14,7 @@ from ..checkpoint import KFashionCheckpointer
 from .hooks.best_checkpoint import BestCheckpoint
 from .hooks.broken_images import CountBrokenImages
 from .hooks.ema import ModelEMA, UpdateEMA
+from .hooks.interrupt import SaveAtInterrupt
 from .hooks.last_batch import LastBatch
 from .hooks.seed_iterations import SeedIterations
 
@@ -66,6 +67,7 @@ def training_hooks(
         UpdateEMA(ema, model) if ema else None,
         precise_bn,
         hooks.PeriodicCheckpointer(checkpointer, **checkpointing) if is_main else None,
+        SaveAtInterrupt(checkpointer),
         hooks.EvalHook(eval_period, evaluate),
         best_checkpoint,
         hooks.PeriodicWriter(build_writers(), period=log_period) if is_main else None,

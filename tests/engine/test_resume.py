@@ -36,16 +36,23 @@ def run_failing(store, output, opts):
         train(store, output, opts, die_at=6, die=fail)
 
 
+def run_interrupted(store, output, opts):
+    with pytest.raises(KeyboardInterrupt):
+        train(store, output, opts, die_at=3, die=lambda: os.kill(os.getpid(), signal.SIGINT))
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
 @pytest.mark.parametrize(
     "opts, run",
     [
         (["SOLVER.EMA.ENABLED", True, "DATALOADER.SAMPLER_TRAIN", "AttributeRepeatFactorSampler"], run_killed),
         (["SOLVER.OPTIMIZER", "SGD", "SOLVER.BASE_LR", 0.01, "DATALOADER.NUM_WORKERS", 2, "SEED", -1], run_failing),
+        (["SOLVER.EMA.ENABLED", True, "SOLVER.CHECKPOINT_PERIOD", 100], run_interrupted),
     ],
-    ids=["killed-adamw-ema-repeat-factors", "failed-sgd-workers-drawn-seed"],
+    ids=["killed-adamw-ema-repeat-factors", "failed-sgd-workers-drawn-seed", "interrupted-between-checkpoints"],
 )
 def test_broken_off_and_resumed_equals_uninterrupted(demo_store, tmp_path, opts, run):
-    """Ends in iteration 6, two after the checkpoint of iteration 3: those two are trained again."""
+    """Ends in iteration 6, two after the checkpoint of iteration 3: those two are trained again. Or in 3."""
     opts = [*("SOLVER.MAX_ITER", 8, "SOLVER.CHECKPOINT_PERIOD", 4, "DATASETS.TEST", []), *opts]
     opts += ["DATALOADER.REPEAT_THRESHOLD", 0.5]
     whole, broken = tmp_path / "whole", tmp_path / "broken"
@@ -105,3 +112,40 @@ def test_a_kill_while_saving_leaves_the_checkpoint_before(demo_store, tmp_path, 
     assert sorted(file for file in os.listdir(tmp_path) if "model" in file) == ["model_0000000.pth"]
     assert trainer.checkpointer.get_checkpoint_file().endswith("model_0000000.pth")
     assert "model" in torch.load(tmp_path / "model_0000000.pth", weights_only=True)
+
+
+def test_an_interrupted_evaluation_leaves_its_iteration_to_resume_from(demo_store, tmp_path, monkeypatch):
+    trainer = Trainer(make_cfg(demo_store, tmp_path, "TEST.EVAL_PERIOD", 2, "SOLVER.MAX_ITER", 4))
+    trainer.resume_or_load(resume=False)
+    monkeypatch.setattr(Trainer, "test", lambda *args: os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train()
+    assert (tmp_path / "last_checkpoint").read_text() == "model_0000001.pth"
+
+
+def test_the_learning_rate_after_a_resume(demo_store, tmp_path, caplog):
+    """It is the checkpoint's, or with the key the config's, at the same point of the schedule."""
+    opts = ["DATASETS.TEST", [], "SOLVER.LR_SCHEDULER_NAME", "WarmupMultiStepLR", "SOLVER.STEPS", [2]]
+    opts += ["SOLVER.MAX_ITER", 3, "SOLVER.BASE_LR", 0.001]
+    train(demo_store, tmp_path, opts)
+    (tmp_path / "model_final.pth").rename(tmp_path / "before.pth")
+    opts += ["SOLVER.MAX_ITER", 5, "SOLVER.BASE_LR", 0.0002]
+    for reset, base in ((False, 0.001), (True, 0.0002)):
+        (tmp_path / "last_checkpoint").write_text("before.pth")
+        trainer = Trainer(make_cfg(demo_store, tmp_path, *opts, "SOLVER.RESET_LR_ON_RESUME", reset))
+        trainer.resume_or_load(resume=True)
+        assert ("set SOLVER.RESET_LR_ON_RESUME to True" in caplog.text) != reset
+        caplog.clear()
+        assert trainer.scheduler.last_epoch == 3
+        rates = [group["lr"] for group in trainer.optimizer.param_groups]
+        assert rates == pytest.approx([0.1 * base] * len(rates))
+        trainer.train()
+        assert trainer.scheduler.base_lrs == [base] * len(trainer.optimizer.param_groups)
+        assert trainer.optimizer.param_groups[0]["lr"] == pytest.approx(0.1 * base)
+
+
+def test_a_resume_behind_the_end_is_refused(demo_store, tmp_path):
+    train(demo_store, tmp_path, ["DATASETS.TEST", []])
+    trainer = Trainer(make_cfg(demo_store, tmp_path, "SOLVER.MAX_ITER", 2))
+    with pytest.raises(ValueError, match=r"model_final\.pth has 3 iterations behind it, but MAX_ITER is 2"):
+        trainer.resume_or_load(resume=True)

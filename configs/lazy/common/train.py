@@ -9,6 +9,7 @@ train.update(
     # Of the weights, the data's order and what steps sample. Negative: drawn.
     seed=-1,
     # The keys below are read by this repository's tools/lazyconfig_train_net.py alone.
+    reset_lr_on_resume=False,
     ema=dict(enabled=False, decay=0.9998, warmup=True),
     best=dict(metric="", mode="max", patience=0, min_delta=0.0),
     clip_gradients=dict(enabled=False, clip_type="value", clip_value=1.0, norm_type=2.0),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from detectron2.engine import HookBase
@@ -44,7 +46,7 @@ class StopAtNonFiniteLoss(HookBase):
         Raises:
             NonFiniteLossError: see there.
         """
-        batch, losses = self._last.inputs, self._last.losses
+        losses = self._last.losses
         if not losses:
             return
         values = dict(zip(losses, torch.stack([x.float() for x in losses.values()]).tolist(), strict=True))
@@ -53,8 +55,22 @@ class StopAtNonFiniteLoss(HookBase):
             raise NonFiniteLossError(
                 f"at iteration {self.trainer.iter} {', '.join(bad)} became NaN or infinite.\n"
                 f"Losses: {', '.join(f'{name} {value:.6g}' for name, value in values.items())}\n"
-                f"{len(batch)} images of this process: {'; '.join(map(_describe, batch))}\n{self._describe_weights()}"
+                f"{self._describe_images()}\n{self._describe_weights()}"
             )
+
+    @contextmanager
+    def named_divergence(self) -> Iterator[None]:
+        """Give Detectron2's own error at boxes or scores that are not finite the images and weights, too."""
+        try:
+            yield
+        except NonFiniteLossError:
+            raise
+        except FloatingPointError as error:
+            raise NonFiniteLossError(f"{error}\n{self._describe_images()}\n{self._describe_weights()}") from error
+
+    def _describe_images(self) -> str:
+        batch = self._last.inputs
+        return f"{len(batch)} images of this process: {'; '.join(map(_describe, batch))}"
 
     def _describe_weights(self) -> str:
         names = [name for name, x in self._model.state_dict().items() if not torch.isfinite(x).all()]
@@ -62,12 +78,13 @@ class StopAtNonFiniteLoss(HookBase):
             more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
             return (
                 f"Weights that are not finite already: {', '.join(names[:MAX_NAMES])}{more}. Look before these images: "
-                "lower SOLVER.BASE_LR, lengthen SOLVER.WARMUP_ITERS or set SOLVER.CLIP_GRADIENTS, and resume from an "
-                "earlier checkpoint"
+                "lower SOLVER.BASE_LR with SOLVER.RESET_LR_ON_RESUME True, or set SOLVER.CLIP_GRADIENTS, and resume "
+                "from an earlier checkpoint (docs/training.md)"
             )
         return (
-            "All weights are finite: look at these images and their labels; if they are sound, lower SOLVER.BASE_LR, "
-            "or with SOLVER.AMP.ENABLED set SOLVER.AMP.PRECISION to bfloat16"
+            "All weights are finite: look at these images and their labels; if they are sound, resume with a lower "
+            "SOLVER.BASE_LR and SOLVER.RESET_LR_ON_RESUME True, or with SOLVER.AMP.ENABLED set SOLVER.AMP.PRECISION to "
+            "bfloat16"
         )
 
 

@@ -14,7 +14,7 @@ class LastBatch:
 
     Attributes:
         inputs (list[dict]): the mapped dicts of this process.
-        losses (dict[str, Tensor]): detached scalars, on the model's device.
+        losses (dict[str, Tensor]): detached scalars, on the model's device; empty until the step has them.
     """
 
     def __init__(self, model: nn.Module):
@@ -26,8 +26,13 @@ class LastBatch:
         """
         self.inputs: list[dict] = []
         self.losses: dict[str, torch.Tensor] = {}
-        model.register_forward_hook(self._keep)
+        model.register_forward_pre_hook(self._keep_inputs)
+        model.register_forward_hook(self._keep_losses)
 
-    def _keep(self, model: nn.Module, args: tuple, losses) -> None:
+    def _keep_inputs(self, model: nn.Module, args: tuple) -> None:
+        if model.training:
+            self.inputs, self.losses = args[0], {}
+
+    def _keep_losses(self, model: nn.Module, args: tuple, losses) -> None:
         if model.training and isinstance(losses, dict):
-            self.inputs, self.losses = args[0], {name: loss.detach() for name, loss in losses.items()}
+            self.losses = {name: loss.detach() for name, loss in losses.items()}

@@ -42,3 +42,18 @@ def test_weights_that_were_bad_before_are_named(demo_store, tmp_path):
         trainer.model.roi_heads.attribute_head.predictor.bias[0] = float("nan")
     with pytest.raises(NonFiniteLossError, match=r"not finite already: roi_heads\.attribute_head\.predictor\.bias\."):
         trainer.train()
+
+
+def test_detectron2s_own_error_names_images_and_weights_too(demo_store, tmp_path):
+    trainer = Trainer(make_cfg(demo_store, tmp_path, "DATASETS.TEST", []))
+    trainer.resume_or_load(resume=False)
+    images = []
+    trainer.model.register_forward_pre_hook(lambda model, args: images.extend(x["file_name"] for x in args[0]))
+    with torch.no_grad():
+        trainer.model.proposal_generator.rpn_head.anchor_deltas.bias[0] = float("nan")
+    with pytest.raises(NonFiniteLossError, match=r"contain Inf/NaN") as error:
+        trainer.train()
+    message = str(error.value)
+    assert len(images) == 2 and all(name in message for name in images)
+    assert "not finite already: proposal_generator.rpn_head.anchor_deltas.bias. " in message
+    assert "SOLVER.RESET_LR_ON_RESUME True" in message
