@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +21,15 @@ from .evaluation import Calibration
 from .schema import AttributeSchema
 from .utils.files import new_path
 
-__all__ = ["KFashionCheckpointer", "add_calibration", "find_weights", "read_checkpoint", "schema_entry", "to_plain"]
+__all__ = [
+    "KFashionCheckpointer",
+    "add_calibration",
+    "check_weights_file",
+    "find_weights",
+    "read_checkpoint",
+    "schema_entry",
+    "to_plain",
+]
 
 SCHEMA_KEY = "kfashion_schema"
 CALIBRATION_KEY = "kfashion_calibration"
@@ -127,7 +137,8 @@ class KFashionCheckpointer(DetectionCheckpointer):
     def load(self, path: str, checkpointables: list[str] | None = None) -> dict[str, Any]:
         # A training resumes where its own state is loaded too; everything else starts from what was evaluated.
         self._resumes = bool(self.checkpointables) and checkpointables is None
-        rest = super().load(path, checkpointables)
+        with _named_download_errors(path):
+            rest = super().load(path, checkpointables)
         average, updates = rest.pop("average", None), rest.pop("ema_updates", 0)
         if self.ema is not None:
             # Without an average it begins anew, from these weights: it may be evaluated before its first update.
@@ -177,7 +188,8 @@ class KFashionCheckpointer(DetectionCheckpointer):
 
     def _load_file(self, filename: str) -> Any:
         self._file = filename
-        loaded = super()._load_file(filename)
+        with _named_load_errors(filename):
+            loaded = super()._load_file(filename)
         raw = loaded.pop("raw_model", None)
         if raw is not None and self._resumes:
             loaded["average"], loaded["model"] = loaded["model"], raw
@@ -197,14 +209,60 @@ def find_weights(cfg: CfgNode) -> str:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the key is empty.
+        ValueError: the key is empty, or the file is no checkpoint.
     """
     weights = cfg.MODEL.WEIGHTS
     if not weights:
         raise ValueError("MODEL.WEIGHTS is empty: name the checkpoint, as in MODEL.WEIGHTS output/model_final.pth")
-    if "://" not in weights and not PathManager.isfile(weights):
-        raise FileNotFoundError(f"MODEL.WEIGHTS {weights}: no such file")
+    check_weights_file(weights)
     return weights
+
+
+def check_weights_file(weights: str) -> None:
+    """
+    Refuse, by a look at its ends, a local file that is no checkpoint or that was cut off.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is neither a ``.pth`` nor a ``.pkl`` file as PyTorch and Detectron2 write them.
+    """
+    if "://" in weights:
+        return
+    if not PathManager.isfile(weights):
+        raise FileNotFoundError(f"MODEL.WEIGHTS {weights}: no such file")
+    path = Path(PathManager.get_local_path(weights))
+    with path.open("rb") as file:
+        start = file.read(2)
+    if start[:1] == b"\x80" or zipfile.is_zipfile(path):  # a pickle, or what torch.save writes
+        return
+    reason = "is cut off" if start == b"PK" else "is no checkpoint"
+    raise ValueError(
+        f"MODEL.WEIGHTS {weights} {reason}: name a .pth file of a training, or a .pkl file of the model zoo"
+    )
+
+
+@contextmanager
+def _named_load_errors(path: str | Path) -> Iterator[None]:
+    """Say of what cannot be unpickled which file it is."""
+    try:
+        yield
+    except (pickle.UnpicklingError, EOFError, KeyError, RuntimeError, UnicodeDecodeError) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ValueError(f"{path} cannot be read: it is cut off, or no checkpoint ({reason})") from error
+
+
+@contextmanager
+def _named_download_errors(path: str) -> Iterator[None]:
+    """Say of a download that failed what was wanted, and how to go without it."""
+    try:
+        yield
+    except OSError as error:
+        if not path or "://" not in path:
+            raise
+        raise OSError(
+            f"cannot download MODEL.WEIGHTS {path} ({error}): name a local file, or begin from random weights with "
+            'MODEL.WEIGHTS ""'
+        ) from error
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -217,7 +275,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such file on this machine")
-    data = torch.load(path, map_location="cpu", weights_only=True)
+    with _named_load_errors(path):
+        data = torch.load(path, map_location="cpu", weights_only=True)
     if not isinstance(data, dict) or SCHEMA_KEY not in data:
         raise ValueError(f"{path} holds no {SCHEMA_KEY!r}: it was not saved by this package's Trainer")
     return data

@@ -77,7 +77,7 @@ def run_demo(
     plot_training_curve(
         run_dir / "metrics.json", output / "training_curve.png", "Attribute R-CNN, tiny, on drawn people"
     )
-    cfg.merge_from_list(["MODEL.WEIGHTS", str(run_dir / "model_final.pth"), "MODEL.ROI_HEADS.SCORE_THRESH_TEST", 0.5])
+    cfg.merge_from_list(["MODEL.WEIGHTS", str(run_dir / "model_final.pth")])
     pictures = _draw(cfg, output / "pictures", num_pictures)
     write_demo_page(
         output / "index.html",

@@ -104,7 +104,7 @@ def export_model(
     cfg = cfg.clone()
     cfg.defrost()
     cfg.MODEL.DEVICE = "cpu"  # a trace keeps the device that it saw
-    predictor = KFashionPredictor(cfg)
+    predictor = KFashionPredictor(cfg, score_threshold=None)
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)
     facts_file = output / "model.json"

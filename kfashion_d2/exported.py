@@ -157,12 +157,13 @@ class ExportedModel:
 
 def network_size(height: int, width: int, shortest: int, longest: int) -> tuple[int, int]:
     """
-    Return height and width after Detectron2's ResizeShortestEdge: the shorter side at `shortest`, none above `longest`.
+    Return height and width after Detectron2's ResizeShortestEdge: the shorter side at `shortest`, none above `longest`;
+    but no side below 1, which is what Detectron2 makes of very long ones.
     """
     scale = shortest / min(height, width)
     new = [shortest, scale * width] if height < width else [scale * height, shortest]
     over = longest / max(new)
-    return tuple(int(side * min(over, 1.0) + 0.5) for side in new)  # type: ignore[return-value]
+    return tuple(max(1, int(side * min(over, 1.0) + 0.5)) for side in new)  # type: ignore[return-value]
 
 
 def _onnx_runner(path: Path):

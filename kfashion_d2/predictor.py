@@ -20,8 +20,10 @@ from tqdm import tqdm
 
 from .checkpoint import KFashionCheckpointer, find_weights
 from .config import use_available_device
+from .exported import network_size
 from .modeling.config_checks import check_attribute_branch, check_compiled_operators, check_num_classes
 from .schema import AttributeSchema, Label
+from .utils.files import write_file
 from .visualization.drawing.dataset import save_picture
 from .visualization.drawing.fonts import resolve_language
 from .visualization.drawing.garment import garments_from_instances, plain_labels
@@ -49,9 +51,10 @@ class KFashionPredictor:
 
     Examples:
     ::
-        cfg.MODEL.WEIGHTS, cfg.MODEL.ROI_HEADS.SCORE_THRESH_TEST = "output/model_final.pth", 0.5
+        cfg.MODEL.WEIGHTS = "output/model_final.pth"
         predictor = KFashionPredictor(cfg)
         for garment in predictor("person.jpg")["garments"]:
+            x, y, width, height = garment["bbox"]  # pixels of the picture; x and y are the upper left corner
             print(garment["class"], garment["attributes"]["color"])
     """
 
@@ -59,6 +62,7 @@ class KFashionPredictor:
         self,
         cfg: CfgNode,
         *,
+        score_threshold: float | None = 0.5,
         attribute_threshold: float | Mapping[str, float] | None = None,
         top_k: int = 1,
         style_top_k: int = 3,
@@ -67,8 +71,9 @@ class KFashionPredictor:
         Load a trained model.
 
         Args:
-            cfg: of the trained model; ``MODEL.WEIGHTS`` is its checkpoint, ``MODEL.ROI_HEADS.SCORE_THRESH_TEST`` the
-                least score of a garment.
+            cfg: of the trained model; ``MODEL.WEIGHTS`` is its checkpoint.
+            score_threshold: the least score of a garment; None: ``MODEL.ROI_HEADS.SCORE_THRESH_TEST``, which is low
+                for the sake of evaluations.
             attribute_threshold: the least score of a multi-label group's label; one number, or one for each group, of
                 which a single-label group's is the least score of an answer that is not "unsure". None: those of the
                 checkpoint's calibration (tools/calibrate.py); 0.5 where it has none.
@@ -78,13 +83,17 @@ class KFashionPredictor:
         Raises:
             FileNotFoundError: there are no weights there.
             ValueError: no weights are named, they were made with another schema, NUM_CLASSES disagrees with
-                ``DATASETS.KFASHION.CLASSES``, or `top_k` or `style_top_k` is below 1.
+                ``DATASETS.KFASHION.CLASSES``, the model has no attribute branch or the checkpoint lacks layers of it, a
+                threshold is not within 0 and 1, or `top_k` or `style_top_k` is below 1.
         """
         for name, number in (("top_k", top_k), ("style_top_k", style_top_k)):
             if number < 1:
                 raise ValueError(f"{name}={number}: ask for at least one label")
         cfg = cfg.clone()
         cfg.defrost()
+        if score_threshold is not None:
+            cfg.MODEL.ROI_HEADS.SCORE_THRESH_TEST = score_threshold
+        check_thresholds(cfg.MODEL.ROI_HEADS.SCORE_THRESH_TEST, attribute_threshold)
         use_available_device(cfg)
         check_num_classes(cfg)
         check_attribute_branch(cfg)
@@ -95,7 +104,7 @@ class KFashionPredictor:
         self.top_k = top_k
         self.style_top_k = style_top_k
         self.input_format = cfg.INPUT.FORMAT
-        self.augmentation = T.ResizeShortestEdge([cfg.INPUT.MIN_SIZE_TEST] * 2, cfg.INPUT.MAX_SIZE_TEST)
+        self.input_sides = cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST
         self.model = build_model(cfg).eval()
         KFashionCheckpointer(self.model).load(weights)
         self.calibration = getattr(getattr(self.model.roi_heads, "attribute_head", None), "calibration", None)
@@ -130,7 +139,7 @@ class KFashionPredictor:
             raise ValueError(f"expected a uint8 (H, W, 3) BGR picture, not {image.dtype} {image.shape}")
         height, width = image.shape[:2]
         picture = image[:, :, ::-1] if self.input_format == "RGB" else image
-        picture = self.augmentation.get_transform(picture).apply_image(picture)
+        picture = T.ResizeTransform(height, width, *network_size(height, width, *self.input_sides)).apply_image(picture)
         tensor = torch.as_tensor(np.ascontiguousarray(picture.astype(np.float32).transpose(2, 0, 1)))
         output = self.model([{"image": tensor, "height": height, "width": width}])[0]
         instances = output["instances"].to("cpu")
@@ -152,13 +161,27 @@ class KFashionPredictor:
         return styles_from_output(result, self.schema, self.style_top_k)
 
 
+def check_thresholds(score: float, attributes: float | Mapping[str, float] | None = None) -> None:
+    """
+    Refuse least scores that are not within 0 and 1.
+
+    Raises:
+        ValueError: the message has the value.
+    """
+    by_group = attributes if isinstance(attributes, Mapping) else {} if attributes is None else {"": attributes}
+    named = {"of a garment": score, **{f"of an attribute {name}".rstrip(): value for name, value in by_group.items()}}
+    for name, value in named.items():
+        if not 0 <= value <= 1:
+            raise ValueError(f"the least score {name} is {value:g}: give one from 0 to 1, as 0.5 for 50 percent")
+
+
 class PredictionRun(NamedTuple):
     """
     This is what a run over files gave.
 
     Attributes:
-        predictions: an entry for each image that could be read, as in ``predictions.json``.
-        broken: the files that could not.
+        predictions: an entry for each image that could be predicted on, as in ``predictions.json``.
+        broken: the files that could not, or that the model cannot take.
     """
 
     predictions: list[dict[str, Any]]
@@ -233,30 +256,45 @@ def predict_files(
     if overwritten is not None:
         raise ValueError(f"the picture {overwritten} would overwrite an input: choose another output folder")
     output.mkdir(parents=True, exist_ok=True)
-    predictions, broken = [], []
-    for file, target in zip(tqdm(files, desc="predict", unit="image"), targets, strict=True):
-        try:
-            image = read_image(str(file), format="BGR")
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            logger.error("left out %s, which cannot be read: %s", file, error)
-            broken.append(file)
-            continue
-        result = predictor(image)
-        picture = draw_instances(
-            image[:, :, ::-1],
-            result["instances"],
-            predictor.schema,
-            predictor.class_names,
-            language=language,
-            threshold=predictor.attribute_threshold,
-            top_k=predictor.top_k,
-            styles=predictor.styles(result),
-        )
-        save_picture(picture, target)
-        height, width = image.shape[:2]
-        entry: dict[str, Any] = {"file_name": str(file), "picture": target.name, "height": height, "width": width}
-        entry.update((name, result[name]) for name in ("style", "sub_style", "garments") if name in result)
-        predictions.append(entry)
-    text = json.dumps(predictions, ensure_ascii=False, indent=1, allow_nan=False)
-    (output / "predictions.json").write_text(text + "\n", encoding="utf-8")
+    predictions: list[dict[str, Any]] = []
+    broken: list[Path] = []
+    try:
+        progress = tqdm(files, desc="predict", unit="image")
+        for file, target in zip(progress, targets, strict=True):
+            try:
+                image = read_image(str(file), format="BGR")
+            except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+                logger.error("left out %s, which cannot be read: %s", file, error)
+                broken.append(file)
+                continue
+            try:
+                result = predictor(image)
+                picture = draw_instances(
+                    image[:, :, ::-1],
+                    result["instances"],
+                    predictor.schema,
+                    predictor.class_names,
+                    language=language,
+                    threshold=predictor.attribute_threshold,
+                    top_k=predictor.top_k,
+                    styles=predictor.styles(result),
+                )
+                save_picture(picture, target)
+            except (ValueError, RuntimeError) as error:  # of a shape or size that the model or the memory does not take
+                height, width = image.shape[:2]
+                logger.error("left out %s (%d x %d pixels): %s", file, width, height, " ".join(str(error).split()))
+                broken.append(file)
+                continue
+            height, width = image.shape[:2]
+            entry: dict[str, Any] = {"file_name": str(file), "picture": target.name, "height": height, "width": width}
+            entry.update((name, result[name]) for name in ("style", "sub_style", "garments") if name in result)
+            predictions.append(entry)
+    finally:  # at Ctrl-C what was predicted so far is kept
+        write_predictions(predictions, output / "predictions.json")
     return PredictionRun(predictions, broken)
+
+
+def write_predictions(predictions: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Write ``predictions.json`` as a whole."""
+    text = json.dumps(list(predictions), ensure_ascii=False, indent=1, allow_nan=False)
+    write_file(path, f"{text}\n".encode())

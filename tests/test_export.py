@@ -71,7 +71,7 @@ def test_exported_models_find_what_the_predictor_finds(kind, standard, tmp_path)
         run = export_model(cfg, tmp_path / "out", images=[folder / "a.png"])
     assert [path.name for path in run.files] == ["model.ts", "model.onnx", "model.json"]
     assert run.garments > 3 and all(difference < 1e-3 for difference in run.differences.values())
-    predictor = KFashionPredictor(cfg, top_k=2)
+    predictor = KFashionPredictor(cfg, score_threshold=None, top_k=2)
     for suffix in (".ts", ".onnx"):
         exported = ExportedModel(run.files[0].with_suffix(suffix), top_k=2)
         for picture in (IMAGE, np.ascontiguousarray(IMAGE[:77, :111]), IMAGE[:, :95]):
@@ -100,7 +100,7 @@ def test_exported_models_find_what_the_predictor_finds(kind, standard, tmp_path)
 def test_the_json_file_tells_all(standard):
     cfg, folder, _ = standard
     facts = json.loads((folder / "out/model.json").read_text("utf-8"))
-    predictor = KFashionPredictor(cfg)
+    predictor = KFashionPredictor(cfg, score_threshold=None)
     schema = predictor.schema
     assert facts["outputs"] == ["boxes", "scores", "classes", "attributes"]
     assert facts["classes"][2] == {"name": "outer", "korean": "아우터", "part": "outer"}
@@ -137,7 +137,7 @@ def test_onnx_needs_neither_detectron2_nor_torch(standard):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=TOOL.parents[1])
     assert done.returncode == 0, done.stderr[-2000:]
-    assert int(done.stdout) == len(KFashionPredictor(cfg)(IMAGE)["garments"]) > 1
+    assert int(done.stdout) == len(KFashionPredictor(cfg, score_threshold=None)(IMAGE)["garments"]) > 1
 
 
 def test_mistakes(standard, tmp_path):

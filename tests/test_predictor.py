@@ -28,7 +28,7 @@ def weights(tmp_path_factory):
 def predictor(weights):
     cfg = tiny_cfg("MODEL.WEIGHTS", weights)
     cfg.freeze()
-    return KFashionPredictor(cfg, top_k=2, attribute_threshold=0.55)
+    return KFashionPredictor(cfg, score_threshold=None, top_k=2, attribute_threshold=0.55)
 
 
 def test_it_agrees_with_detectron2s_own_predictor(predictor, weights):
@@ -70,7 +70,10 @@ def test_files_and_arrays_give_the_same(predictor, tmp_path):
 
 def test_the_input_format_decides_the_channels(predictor, weights):
     rgb = KFashionPredictor(
-        tiny_cfg("MODEL.WEIGHTS", weights, "INPUT.FORMAT", "RGB"), top_k=2, attribute_threshold=0.55
+        tiny_cfg("MODEL.WEIGHTS", weights, "INPUT.FORMAT", "RGB"),
+        score_threshold=None,
+        top_k=2,
+        attribute_threshold=0.55,
     )
     assert rgb(IMAGE[:, :, ::-1])["garments"] == predictor(IMAGE)["garments"]
     assert rgb(IMAGE)["garments"] != predictor(IMAGE)["garments"]
@@ -79,7 +82,8 @@ def test_the_input_format_decides_the_channels(predictor, weights):
 def test_the_attribute_threshold_is_used(weights):
     cfg = tiny_cfg("MODEL.WEIGHTS", weights)
     all_of_them, none_of_them = (
-        KFashionPredictor(cfg, attribute_threshold=t)(IMAGE)["garments"][0]["attributes"] for t in (0.0, 1.0)
+        KFashionPredictor(cfg, score_threshold=None, attribute_threshold=t)(IMAGE)["garments"][0]["attributes"]
+        for t in (0.0, 1.0)
     )
     assert len(all_of_them["material"]) == 25 and none_of_them["material"] == []
     assert all_of_them["color"] == none_of_them["color"]
@@ -88,14 +92,14 @@ def test_the_attribute_threshold_is_used(weights):
 def test_a_calibrated_checkpoint_decides(weights, tmp_path):
     """Its temperatures change the scores, its thresholds what is said, and the caller's thresholds go before them."""
     cfg = tiny_cfg("MODEL.WEIGHTS", weights)
-    plain = KFashionPredictor(cfg)
+    plain = KFashionPredictor(cfg, score_threshold=None)
     assert plain.calibration is None and plain.attribute_threshold == 0.5
     schema = plain.schema
     temperatures = {name: 0.5 for name in schema.group_names}
     thresholds = {g.name: 0.0 if g.is_single else 0.4 for g in schema.groups} | {"color": 1.0, "material": 0.05}
     tuned = Calibration(schema, temperatures, thresholds)
     cfg.MODEL.WEIGHTS = str(add_calibration(weights, tuned, tmp_path / "tuned.pth"))
-    predictor = KFashionPredictor(cfg)
+    predictor = KFashionPredictor(cfg, score_threshold=None)
     assert predictor.calibration.to_dict() == tuned.to_dict()
     before, after = plain(IMAGE), predictor(IMAGE)
     expected = tuned.apply(before["instances"].pred_attributes)
@@ -107,7 +111,7 @@ def test_a_calibrated_checkpoint_decides(weights, tmp_path):
     assert attributes["sub_color"][0]["label"] == before["garments"][0]["attributes"]["sub_color"][0]["label"]
     passing = (expected[0, schema.slice("material")] >= 0.05).sum()
     assert len(attributes["material"]) == passing
-    own = KFashionPredictor(cfg, attribute_threshold=1.0)(IMAGE)["garments"][0]["attributes"]
+    own = KFashionPredictor(cfg, score_threshold=None, attribute_threshold=1.0)(IMAGE)["garments"][0]["attributes"]
     assert own["color"][0]["label"] != "unsure" and own["material"] == []
 
 
@@ -119,7 +123,7 @@ def test_what_is_no_picture_is_refused(predictor, image):
 
 def test_the_number_of_classes_comes_from_the_config_or_must_agree(weights):
     cfg = tiny_cfg("MODEL.WEIGHTS", weights, "MODEL.ROI_HEADS.NUM_CLASSES", -1)
-    assert len(KFashionPredictor(cfg)(IMAGE)["garments"]) == 3
+    assert len(KFashionPredictor(cfg, score_threshold=None)(IMAGE)["garments"]) == 3
     assert cfg.MODEL.ROI_HEADS.NUM_CLASSES == -1  # a copy was changed
     with pytest.raises(ValueError, match=r"NUM_CLASSES is 80, but the data has 4 classes .*CLASSES: part"):
         KFashionPredictor(tiny_cfg("MODEL.WEIGHTS", weights, "MODEL.ROI_HEADS.NUM_CLASSES", 80))
@@ -207,4 +211,65 @@ def test_the_tool_fails_in_one_line(weights, tmp_path, run_tool):
         run_tool("predict", *args, "--input", tmp_path / "gone.jpg")
     shutil.copy(broken, tmp_path / "a.jpg")
     with pytest.raises(SystemExit, match=r"^predict\.py: error: MODEL\.WEIGHTS is empty"):
-        run_tool("predict", *args, "--input", tmp_path / "a.jpg")
+        run_tool(monkeypatch, *args, "--input", tmp_path / "a.jpg")
+    with pytest.raises(SystemExit, match=r"^predict\.py: error: the least score of a garment is 50: give one"):
+        run_tool(monkeypatch, *args, "--score-threshold", "50", "--input", broken)
+    with pytest.raises(SystemExit, match=r"^predict\.py: error: MODEL\.WEIGHTS stands behind --input, among its files"):
+        run_tool(monkeypatch, *args, "--input", broken, "MODEL.WEIGHTS", weights)
+
+
+def test_one_score_threshold_by_default_here_and_in_the_tool(weights):
+    """The config's is for evaluations. An untrained model is sure of nothing, so one class gets a high score."""
+    cfg = tiny_cfg("MODEL.WEIGHTS", weights)
+    predictor = KFashionPredictor(cfg)
+    assert predictor(IMAGE)["garments"] == []
+    torch.nn.init.constant_(predictor.model.roi_heads.box_predictor.cls_score.bias[1:2], 4.0)
+    scores = [garment["score"] for garment in predictor(IMAGE)["garments"]]
+    assert len(scores) == 3 and min(scores) > 0.5
+    for threshold, message in ((-0.1, "garment is -0.1"), (1.5, "garment is 1.5")):
+        with pytest.raises(ValueError, match=message):
+            KFashionPredictor(cfg, score_threshold=threshold)
+    with pytest.raises(ValueError, match="attribute fit is 2: give one from 0 to 1"):
+        KFashionPredictor(cfg, attribute_threshold={"fit": 2})
+
+
+@pytest.mark.parametrize("shape", [(860, 4), (1, 1000), (5000, 1), (400, 20000)])
+def test_extreme_pictures_are_predicted_on(predictor, shape):
+    instances = predictor(np.zeros((*shape, 3), np.uint8))["instances"]
+    assert instances.image_size == shape
+    assert (instances.pred_boxes.tensor[:, 2:] <= torch.tensor([shape[1], shape[0]])).all()
+
+
+def test_a_picture_that_the_model_does_not_take_is_left_out_by_name(predictor, tmp_path, monkeypatch, caplog):
+    for name, shade in (("a.png", 0), ("b.png", 255), ("c.png", 0)):
+        Image.new("RGB", (40, 30), (shade,) * 3).save(tmp_path / name)
+    predict = KFashionPredictor.__call__
+
+    def fail_on_white(self, image):
+        if image.max() == 255:
+            raise RuntimeError("out of memory")
+        return predict(self, image)
+
+    monkeypatch.setattr(KFashionPredictor, "__call__", fail_on_white)
+    files = [tmp_path / name for name in ("a.png", "b.png", "c.png")]
+    run = predict_files(predictor, files, tmp_path / "out")
+    assert run.broken == [tmp_path / "b.png"] and [entry["picture"] for entry in run.predictions] == ["a.png", "c.png"]
+    assert f"left out {tmp_path / 'b.png'} (40 x 30 pixels): out of memory" in caplog.text
+
+
+def test_ctrl_c_keeps_what_was_predicted(predictor, tmp_path, monkeypatch):
+    for name in ("a.png", "b.png"):
+        Image.fromarray(IMAGE).save(tmp_path / name)
+    results = iter([predictor(IMAGE)])
+
+    def interrupt_after_one(self, image):
+        try:
+            return next(results)
+        except StopIteration:
+            raise KeyboardInterrupt from None
+
+    monkeypatch.setattr(KFashionPredictor, "__call__", interrupt_after_one)
+    with pytest.raises(KeyboardInterrupt):
+        predict_files(predictor, [tmp_path / "a.png", tmp_path / "b.png"], tmp_path / "out")
+    (entry,) = json.loads((tmp_path / "out" / "predictions.json").read_text("utf-8"))
+    assert entry["picture"] == "a.png" and len(entry["garments"]) == 3

@@ -9,10 +9,10 @@ export use them from then on.
 """
 
 import argparse
-import sys
 
 from kfashion_d2 import engine
 from kfashion_d2.evaluation.calibration.reliability import calibration_table
+from kfashion_d2.utils.command_line import one_line_errors
 
 
 def main():
@@ -20,7 +20,9 @@ def main():
     parser.add_argument("--config-file", required=True, metavar="FILE", help="config that the model was trained with")
     parser.add_argument("--dataset", metavar="NAME", help="labelled split (default: the first of DATASETS.TEST)")
     parser.add_argument(
-        "--output", metavar="FILE", help="write a new checkpoint (default: change MODEL.WEIGHTS itself)"
+        "--output",
+        metavar="FILE",
+        help="write a new checkpoint (default: change MODEL.WEIGHTS, and keep it as it was beside it)",
     )
     parser.add_argument(
         "--f1",
@@ -41,7 +43,7 @@ def main():
     parser.add_argument("--language", choices=("en", "ko"), default="en", help="of the groups' names in the tables")
     parser.add_argument("opts", nargs="*", help="KEY VALUE pairs over the config, MODEL.WEIGHTS among them")
     args = parser.parse_intermixed_args()
-    try:
+    with one_line_errors("calibrate.py"):
         engine.setup_loggers()
         run = engine.calibrate(
             engine.setup_config(args.config_file, args.opts),
@@ -51,14 +53,14 @@ def main():
             target_precision=args.target_precision,
             min_support=args.min_support,
         )
-    except (ModuleNotFoundError, ValueError, OSError) as error:
-        sys.exit(f"calibrate.py: error: {error}")
     schema = run.calibration.schema
     print(f"\nOn all garments of {run.calibration.settings['dataset']}, which it was tuned on:\n")
     print(calibration_table(run.report, schema, args.language))
     print("\nHeld out: each half of the images, tuned on the other:\n")
     print(calibration_table(run.held_out, schema, args.language))
     print(f"\nWritten into {run.checkpoint}; the figures: {run.report_file}")
+    if run.uncalibrated:
+        print(f"The checkpoint as it was: {run.uncalibrated}")
 
 
 if __name__ == "__main__":

@@ -6,8 +6,8 @@ Run the main job on drawn data: make it, convert it, train, evaluate, draw. Minu
 """
 
 import argparse
-import sys
 
+from kfashion_d2.utils.command_line import one_line_errors
 from kfashion_d2.utils.lazy import needs_detectron2
 
 
@@ -19,13 +19,11 @@ def main():
     parser.add_argument("--seed", type=int, default=0, help="of the data and the training (default: 0)")
     parser.add_argument("opts", nargs=argparse.REMAINDER, help="KEY VALUE pairs over the config")
     args = parser.parse_args()
-    try:
+    with one_line_errors("demo.py"):
         with needs_detectron2():
             from kfashion_d2.demo import run_demo
 
         results = run_demo(args.output, num_train=args.num_train, num_val=args.num_val, seed=args.seed, opts=args.opts)
-    except (ModuleNotFoundError, ValueError, OSError) as error:
-        sys.exit(f"demo.py: error: {error}")
     found = results["attributes"]
     print(
         f"\nBox AP50 {results['bbox']['AP50']:.1f}. Single-label accuracy on detections {found['mean/accuracy']:.1f}, "

@@ -7,10 +7,10 @@ Write a trained model as TorchScript and ONNX, with a JSON file that says what g
 """
 
 import argparse
-import sys
 
 from kfashion_d2 import engine
 from kfashion_d2.exported import FORMATS
+from kfashion_d2.utils.command_line import one_line_errors
 
 
 def main():
@@ -26,15 +26,13 @@ def main():
     parser.add_argument("--score-threshold", type=float, default=0.5, help="least score of a garment (default: 0.5)")
     parser.add_argument("opts", nargs="*", help="KEY VALUE pairs over the config, MODEL.WEIGHTS among them")
     args = parser.parse_intermixed_args()
-    try:
+    with one_line_errors("export_model.py", (ModuleNotFoundError, ValueError, OSError, RuntimeError)):
         engine.setup_loggers()
         from kfashion_d2.export import export_model
 
         cfg = engine.setup_config(args.config_file, args.opts, register=False)
         cfg.MODEL.ROI_HEADS.SCORE_THRESH_TEST = args.score_threshold
         run = export_model(cfg, args.output, formats=args.format or FORMATS, images=args.image)
-    except (ModuleNotFoundError, ValueError, OSError, RuntimeError) as error:
-        sys.exit(f"export_model.py: error: {error}")
     for name, difference in run.differences.items():
         compared = "not compared" if difference is None else f"at most {difference:.1g} from the model"
         print(f"{name}: {compared}, on {run.garments} garments in pictures of three sizes")

@@ -10,10 +10,10 @@ DeepFashion2, K-COORD's Attribute R-CNN.
 """
 
 import argparse
-import sys
 from collections import Counter
 
 from kfashion_d2 import engine, import_checkpoint
+from kfashion_d2.utils.command_line import one_line_errors
 
 
 def main():
@@ -36,7 +36,7 @@ def main():
     )
     parser.add_argument("opts", nargs="*", help="KEY VALUE pairs over the config")
     args = parser.parse_intermixed_args()
-    try:
+    with one_line_errors("import_checkpoint.py"):
         engine.setup_loggers()
         cfg = engine.setup_config(args.config_file, args.opts, register=False)
         imported = import_checkpoint.import_checkpoint(
@@ -46,8 +46,6 @@ def main():
             new_class_layers=args.new_class_layers,
             frozen_bn_eps=args.frozen_bn_eps,
         )
-    except (ModuleNotFoundError, ValueError, OSError) as error:
-        sys.exit(f"import_checkpoint.py: error: {error}")
     print(f"{len(imported.sources)} tensors imported into {args.output}")
     for reason, count in Counter(imported.left_out.values()).items():
         print(f"{count} not imported: {reason}")

@@ -8,9 +8,14 @@ predictions.json.
 """
 
 import argparse
+import re
 import sys
+from pathlib import Path
 
 from kfashion_d2 import engine
+from kfashion_d2.utils.command_line import one_line_errors
+
+CONFIG_KEY = re.compile(r"(MODEL|DATASETS|DATALOADER|INPUT|SOLVER|TEST)\.[A-Z0-9_.]+|OUTPUT_DIR|SEED")
 
 
 def main():
@@ -32,19 +37,23 @@ def main():
     )
     parser.add_argument("opts", nargs="*", help="KEY VALUE pairs over the config; not right behind --input's files")
     args = parser.parse_intermixed_args()
-    try:
+    with one_line_errors("predict.py"):
+        key = next((word for word in args.input if CONFIG_KEY.fullmatch(word) and not Path(word).exists()), None)
+        if key:
+            raise ValueError(f"{key} stands behind --input, among its files: put KEY VALUE pairs before --input")
         engine.setup_loggers()
         from kfashion_d2.predictor import KFashionPredictor, find_images, predict_files
 
         cfg = engine.setup_config(args.config_file, args.opts, register=False)
-        cfg.MODEL.ROI_HEADS.SCORE_THRESH_TEST = args.score_threshold
         files = find_images(args.input)
         predictor = KFashionPredictor(
-            cfg, attribute_threshold=args.attribute_threshold, top_k=args.top_k, style_top_k=args.style_top_k
+            cfg,
+            score_threshold=args.score_threshold,
+            attribute_threshold=args.attribute_threshold,
+            top_k=args.top_k,
+            style_top_k=args.style_top_k,
         )
         run = predict_files(predictor, files, args.output, language=args.language)
-    except (ModuleNotFoundError, ValueError, OSError) as error:
-        sys.exit(f"predict.py: error: {error}")
     if not run.predictions:
         sys.exit(f"predict.py: error: not one of {len(files)} images could be read")
     garments = sum(len(entry["garments"]) for entry in run.predictions)

@@ -5,6 +5,7 @@ This module tunes a trained model's temperatures and thresholds on a labelled sp
 from __future__ import annotations
 
 import logging
+import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,9 +13,10 @@ import numpy as np
 from detectron2.config import CfgNode
 from detectron2.evaluation import inference_on_dataset
 
-from ..checkpoint import add_calibration, read_checkpoint
+from ..checkpoint import CALIBRATION_KEY, add_calibration, read_checkpoint
 from ..evaluation import Calibration, fit_calibration, write_metrics
 from ..evaluation.calibration.reliability import calibration_report, held_out_report
+from ..utils.files import new_path
 from .evaluation import find_dataset, load_model
 from .loaders import build_test_loader
 from .setup import with_checked_classes
@@ -37,6 +39,7 @@ class CalibrationRun(NamedTuple):
         held_out: the same, each half of the images after what was tuned on the other.
         checkpoint: the file that holds it now.
         report_file: all of this as JSON, beside it.
+        uncalibrated: a copy of the checkpoint as it was, where the calibration was written into the checkpoint itself.
     """
 
     calibration: Calibration
@@ -44,6 +47,7 @@ class CalibrationRun(NamedTuple):
     held_out: Report
     checkpoint: Path
     report_file: Path
+    uncalibrated: Path | None = None
 
 
 def calibrate(
@@ -57,12 +61,12 @@ def calibrate(
 ) -> CalibrationRun:
     """
     Score every garment of a split on its true box, fit :func:`fit_calibration`, and write the result into the
-    checkpoint ``MODEL.WEIGHTS``, in place of one that is there. In one process.
+    checkpoint ``MODEL.WEIGHTS``, in place of one that is there; a copy of it as it was stays beside it. In one process.
 
     Args:
         cfg: of the trained model, its datasets registered.
         dataset_name: the split; None: the first of ``DATASETS.TEST``. Not the one whose results will be reported.
-        output: write the checkpoint there instead.
+        output: write the checkpoint there instead, and leave the one of the config alone.
         f1, target_precision, min_support: see :func:`fit_calibration`.
 
     Raises:
@@ -98,8 +102,22 @@ def calibrate(
     # Every other image that has a garment, so that both halves hold every kind, however the split is ordered.
     _, images = np.unique(predictions.gt_images, return_inverse=True)
     held_out = held_out_report(scores, targets, images % 2, head.schema, **options)
+    uncalibrated = keep_uncalibrated(cfg.MODEL.WEIGHTS) if output is None else None
     checkpoint = add_calibration(cfg.MODEL.WEIGHTS, calibration, output)
     report_file = checkpoint.with_name(f"{checkpoint.stem}_calibration.json")
     write_metrics({"calibration": calibration.to_dict(), "report": report, "held_out": held_out}, report_file)
     logger.info(f"Wrote the calibration into {checkpoint}, and {report_file}")
-    return CalibrationRun(calibration, report, held_out, checkpoint, report_file)
+    return CalibrationRun(calibration, report, held_out, checkpoint, report_file, uncalibrated)
+
+
+def keep_uncalibrated(checkpoint: str | Path) -> Path:
+    """
+    Copy a checkpoint to ``<name>_uncalibrated.pth`` beside it, and return that path; a copy that is there already stays
+    if the checkpoint has been calibrated since.
+    """
+    checkpoint = Path(checkpoint)
+    copy = checkpoint.with_name(f"{checkpoint.stem}_uncalibrated{checkpoint.suffix}")
+    if not (copy.is_file() and CALIBRATION_KEY in read_checkpoint(checkpoint)):
+        with new_path(copy, one_writer=True) as temporary:
+            shutil.copyfile(checkpoint, temporary)
+    return copy

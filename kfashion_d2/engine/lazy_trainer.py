@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
-from detectron2.config import get_cfg, instantiate
+from detectron2.config import LazyConfig, get_cfg, instantiate
 from detectron2.engine import AMPTrainer, SimpleTrainer, create_ddp_model, hooks
 from detectron2.evaluation import inference_on_dataset, print_csv_format
 from detectron2.solver.build import maybe_add_gradient_clipping
 from detectron2.utils import comm
+from detectron2.utils.file_io import PathManager
 from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 from torch import nn
 
-from ..checkpoint import KFashionCheckpointer
+from ..checkpoint import KFashionCheckpointer, check_weights_file
 from ..modeling import AttributeROIHeadsMixin
 from .hooks.best_checkpoint import BestCheckpoint, StopTraining
 from .hooks.ema import ModelEMA
@@ -24,12 +27,12 @@ from .hooks.last_batch import LastBatch
 from .label_counts import set_label_counts
 from .learning_rates import base_learning_rates, settle_learning_rates
 from .loaders import start_at_iteration
-from .output_dir import check_max_iter
+from .output_dir import check_max_iter, check_output_dir
 from .setup import amp_precision
 from .training_hooks import training_hooks
 from .writers import build_writers
 
-__all__ = ["build_lazy_model", "evaluate_lazy", "train_lazy"]
+__all__ = ["build_lazy_model", "check_lazy_run", "evaluate_lazy", "load_lazy_config", "train_lazy"]
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +60,52 @@ def build_lazy_model(cfg: DictConfig) -> nn.Module:
             f"{len(heads.attribute_head.class_parts)}: make them agree"
         )
     return model.to(cfg.train.device)
+
+
+def load_lazy_config(config_file: str, overrides: Sequence[str] = ()) -> DictConfig:
+    """
+    Load a LazyConfig and apply overrides, as ``train.max_iter=100``.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no LazyConfig of this package's shape, or an override is none.
+    """
+    if not PathManager.isfile(config_file):
+        raise FileNotFoundError(f"no config file {config_file!r}; the shipped ones are in configs/lazy/")
+    if not config_file.endswith((".py", ".yaml", ".yml")):
+        raise ValueError(f"{config_file} is no LazyConfig: name a .py file, as those in configs/lazy/")
+    try:
+        cfg = LazyConfig.apply_overrides(LazyConfig.load(config_file), list(overrides))
+    except (AttributeError, KeyError, SyntaxError, TypeError, ValueError, OmegaConfBaseException) as error:
+        words = f" with {' '.join(overrides)}" if overrides else ""
+        raise ValueError(f"{config_file}{words}: {' '.join(str(error).split())}") from error
+    missing = [name for name in ("dataloader", "kfashion", "model", "train") if name not in cfg]
+    if missing:
+        raise ValueError(f"{config_file} has no {', '.join(missing)}: begin with one of configs/lazy/")
+    return cfg
+
+
+def check_lazy_run(cfg: DictConfig, *, eval_only: bool = False, resume: bool = False, overwrite: bool = False) -> None:
+    """
+    Refuse a run whose weights or output folder cannot be; as :func:`check_run` does for yaml configs.
+
+    Raises:
+        ValueError, OSError: the message names the value and the remedy.
+    """
+    options = cfg.train
+    resumes = resume and Path(options.output_dir, "last_checkpoint").is_file()
+    if options.init_checkpoint and not resumes:
+        check_weights_file(options.init_checkpoint)
+    if not eval_only:
+        check_output_dir(
+            options.output_dir,
+            max_iter=options.max_iter,
+            weights=options.init_checkpoint,
+            resume=resume,
+            overwrite=overwrite,
+        )
+    elif not (resumes or options.init_checkpoint):
+        raise ValueError("train.init_checkpoint is empty: name the checkpoint to evaluate")
 
 
 def clip_gradients(optimizer: torch.optim.Optimizer, options: Mapping[str, Any]) -> torch.optim.Optimizer:

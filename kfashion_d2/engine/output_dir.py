@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-__all__ = ["check_max_iter", "check_output_dir"]
+__all__ = ["check_folder", "check_max_iter", "check_output_dir"]
 
 logger = logging.getLogger(__name__)
 
@@ -35,12 +35,8 @@ def check_output_dir(
         ValueError: `max_iter` is below what the checkpoint to resume from has done, or overwriting would delete
             `weights`.
     """
+    check_folder(output_dir)
     folder = Path(output_dir)
-    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not existing.is_dir():
-        raise NotADirectoryError(f"OUTPUT_DIR {output_dir}: {existing} is a file; name a folder")
-    if not os.access(existing, os.W_OK | os.X_OK):
-        raise PermissionError(f"OUTPUT_DIR {output_dir}: {existing} cannot be written to")
     tag = folder / "last_checkpoint"
     if not tag.is_file():
         return
@@ -53,6 +49,21 @@ def check_output_dir(
             f"OUTPUT_DIR {output_dir} holds another training ({tag.read_text('utf-8').strip()}): go on with it by "
             "--resume, delete it by --overwrite, or name another folder"
         )
+
+
+def check_folder(output_dir: str) -> None:
+    """
+    Refuse an output folder in which nothing can be written.
+
+    Raises:
+        NotADirectoryError, PermissionError: the message names the path that is in the way.
+    """
+    folder = Path(output_dir).absolute()
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    if not existing.is_dir():
+        raise NotADirectoryError(f"OUTPUT_DIR {output_dir}: {existing} is a file; name a folder")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise PermissionError(f"OUTPUT_DIR {output_dir}: {existing} cannot be written to")
 
 
 def check_max_iter(done: int, max_iter: int, checkpoint: str | Path) -> None:

@@ -14,6 +14,7 @@ from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
 from detectron2.utils import comm
 from detectron2.utils.file_io import PathManager
+from yaml import YAMLError
 
 from ..config import check_num_classes, get_kfashion_cfg, use_available_device
 from ..data import register_kfashion
@@ -47,6 +48,11 @@ def register_splits(
         FileNotFoundError: a wanted split is not there.
     """
     folder = kfashion_root(root)
+    if (folder / "meta.json").is_file():
+        raise FileNotFoundError(
+            f"DATASETS.KFASHION.ROOT {folder} is one split of a converted folder: set it to the folder around it, "
+            f"{folder.absolute().parent}"
+        )
     own_schema = AttributeSchema.from_file(schema) if schema else None
     splits = sorted(path.parent for path in folder.glob("*/meta.json"))
     names = [f"kfashion_{split.name}" for split in splits]
@@ -137,16 +143,22 @@ def setup_config(config_file: str, opts: list[str] | tuple[str, ...] = (), *, re
 
     Raises:
         FileNotFoundError: no such config, or no such split.
-        ValueError: a key does not exist, or NUM_CLASSES disagrees with the data.
+        ValueError: the file is no config, a key does not exist, or NUM_CLASSES disagrees with the data.
     """
     if not PathManager.isfile(config_file):
         raise FileNotFoundError(f"no config file {config_file!r}; the shipped ones are in configs/")
     cfg = get_kfashion_cfg()
     try:
         cfg.merge_from_file(config_file)
+    except (AssertionError, AttributeError, KeyError, TypeError, ValueError, YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(
+            f"{config_file} is no config of Detectron2: {reason}; the shipped ones are in configs/"
+        ) from error
+    try:
         cfg.merge_from_list(list(opts))
-    except (AssertionError, KeyError) as error:  # yacs's, for an unknown key or an odd number of words
-        raise ValueError(f"{config_file} with {' '.join(map(str, opts)) or 'no overrides'}: {error}") from error
+    except (AssertionError, KeyError, ValueError) as error:  # yacs's: unknown key, odd number of words, another type
+        raise ValueError(f"{config_file} with {' '.join(map(str, opts))}: {' '.join(str(error).split())}") from error
     use_available_device(cfg)
     check_num_classes(cfg)
     if register:

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from detectron2.data import MetadataCatalog
 from detectron2.engine import DefaultTrainer, hooks
+from detectron2.evaluation.testing import flatten_results_dict
 from detectron2.modeling import META_ARCH_REGISTRY
 from detectron2.modeling.backbone.vit import get_vit_lr_decay_rate
 from detectron2.solver import build_optimizer
@@ -22,10 +23,10 @@ from fvcore.nn.precise_bn import get_bn_modules
 from torch import nn
 
 from ..checkpoint import KFashionCheckpointer, to_plain
-from ..evaluation import KFashionEvaluator
+from ..evaluation import KFashionEvaluator, evaluate_predictions
 from ..modeling import AttributeRCNN, AttributeRCNNWithTTA
 from ..modeling.config_checks import check_attribute_branch, check_compiled_operators
-from .hooks.best_checkpoint import StopTraining, build_best_checkpoint
+from .hooks.best_checkpoint import StopTraining, build_best_checkpoint, unknown_metric
 from .hooks.ema import ModelEMA
 from .hooks.finite_loss import StopAtNonFiniteLoss
 from .hooks.last_batch import LastBatch
@@ -76,6 +77,31 @@ class Trainer(DefaultTrainer):
         self._finite_loss = StopAtNonFiniteLoss(self._trainer.model, self.last_batch)
         self._trainer.register_hooks([self._finite_loss])
         set_label_counts(self._trainer.model, self.cfg.DATASETS.TRAIN)
+        self._check_best_metric()
+
+    def _check_best_metric(self) -> None:
+        """
+        Evaluate no image, which gives the names of all metrics, and look for ``TEST.BEST.METRIC`` among them.
+
+        Raises:
+            ValueError: it is not there. The metrics of test-time augmentation, and those that the data may not have,
+                are not judged.
+        """
+        metric, names = self.cfg.TEST.BEST.METRIC, self.cfg.DATASETS.TEST
+        if not metric or "_TTA/" in metric or "_no_ignore" in metric:
+            return
+        options = {"metrics": "none", "distributed": False, "gt_boxes": self.cfg.TEST.ATTRIBUTES.ON_GT_BOXES}
+        known: list[str] = []
+        for name in names:
+            evaluator = self.build_evaluator(self.cfg, name, model=self.evaluated_model, **options)
+            if not isinstance(evaluator, KFashionEvaluator):  # a subclass measures something else
+                return
+            evaluator.reset()
+            evaluator.evaluate()
+            metrics = evaluate_predictions(evaluator.predictions, detailed=False).metrics
+            known += flatten_results_dict(metrics if len(names) == 1 else {name: metrics})
+        if metric not in known:
+            raise ValueError(unknown_metric(metric, known))
 
     def resume_or_load(self, resume: bool = True):
         super().resume_or_load(resume)

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import pytest
 import torch
@@ -135,6 +136,14 @@ def test_the_tool(demo_store, trained, tmp_path, run_tool, capsys):
     assert shown.count("single-label group") == shown.count("multi-label group") == 2
     assert "kfashion_val" in shown and str(tmp_path / "tuned_calibration.json") in shown
     assert torch.load(tmp_path / "tuned.pth", weights_only=True)["kfashion_calibration"]["settings"]["f1"] == "macro"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["tuned.pth", "tuned_calibration.json"]
+    # Without --output the checkpoint as it was stays beside it, through a second calibration too.
+    shutil.copy(trained / "model_final.pth", tmp_path / "mine.pth")
+    before = (tmp_path / "mine.pth").read_bytes()
+    for _ in range(2):
+        run_tool(monkeypatch, *config, *data, "MODEL.WEIGHTS", tmp_path / "mine.pth")
+        assert f"The checkpoint as it was: {tmp_path / 'mine_uncalibrated.pth'}" in capsys.readouterr().out
+        assert (tmp_path / "mine_uncalibrated.pth").read_bytes() == before != (tmp_path / "mine.pth").read_bytes()
     for extra, message in (
         (["MODEL.WEIGHTS", ""], "MODEL.WEIGHTS is empty"),
         (["MODEL.WEIGHTS", tmp_path / "gone.pth"], "gone.pth: no such file"),

@@ -43,7 +43,7 @@ def test_the_whole_way(demo_store, tmp_path, run_tool):
     assert np.array_equal(saved["style_head.counts"], style_counts(DatasetCatalog.get("kfashion_train")))
 
     cfg.merge_from_list(["MODEL.WEIGHTS", weights, "MODEL.ROI_HEADS.SCORE_THRESH_TEST", 0.99])
-    predictor = KFashionPredictor(cfg, style_top_k=2)
+    predictor = KFashionPredictor(cfg, score_threshold=None, style_top_k=2)
     result = predictor(IMAGE)
     assert result["garments"] == [] and result["style_scores"].shape == (23,)
     for task in ("style", "sub_style"):
@@ -66,7 +66,7 @@ def test_the_whole_way(demo_store, tmp_path, run_tool):
     assert "sub_style" not in entry  # that config leaves it out
     # The caption: strip it, and the picture is what a model without styles draws.
     cfg.MODEL.META_ARCHITECTURE = "GeneralizedRCNN"
-    plain = KFashionPredictor(cfg)
+    plain = KFashionPredictor(cfg, score_threshold=None)
     assert sorted(plain(IMAGE)) == ["garments", "instances"]
     (other,) = predict_files(plain, [tmp_path / "b.png"], tmp_path / "plain").predictions
     assert "style" not in other
@@ -100,4 +100,4 @@ def test_a_style_head_starts_on_a_trained_detector(demo_store, tmp_path):
 def test_no_style_asked_for_is_refused(tmp_path, demo_store):
     cfg = make_cfg(demo_store, tmp_path, "MODEL.WEIGHTS", get_config_file("quick/attribute_rcnn_tiny.yaml"))
     with pytest.raises(ValueError, match="style_top_k=0: ask for at least one label"):
-        KFashionPredictor(cfg, style_top_k=0)
+        KFashionPredictor(cfg, score_threshold=None, style_top_k=0)

@@ -4,6 +4,7 @@ import json
 import pytest
 from detectron2.engine import default_argument_parser
 
+from kfashion_d2.checkpoint import KFashionCheckpointer
 from kfashion_d2.engine import Trainer
 from kfashion_d2.evaluation import Calibration
 from kfashion_d2.modeling import AttributeRCNNWithTTA
@@ -31,7 +32,9 @@ def test_eval_only(demo_store, tmp_path, monkeypatch, enabled):
     spec = importlib.util.spec_from_file_location("train_net", ROOT / "tools/train_net.py")
     train_net = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(train_net)
-    monkeypatch.setattr("detectron2.utils.logger.setup_logger", lambda **kwargs: None)  # it would outlive the test
+    monkeypatch.setattr(
+        "detectron2.utils.logger.setup_logger", lambda *args, **kwargs: None
+    )  # it would outlive the test
     tested = []
 
     def test(cls, cfg, model, evaluators=None):
@@ -43,7 +46,12 @@ def test_eval_only(demo_store, tmp_path, monkeypatch, enabled):
         ["--config-file", TINY, "--eval-only", "DATASETS.KFASHION.ROOT", str(demo_store), "OUTPUT_DIR", str(tmp_path)]
         + [str(word) for word in [*AUG, "TEST.AUG.ENABLED", enabled]]
     )
-    args.num_cpus = 0
+    args.num_cpus, args.overwrite = 0, False
+    with pytest.raises(SystemExit, match=r"^train_net\.py: error: MODEL\.WEIGHTS is empty"):
+        train_net.main(args)
+    model = Trainer.build_model(make_cfg(demo_store, tmp_path))
+    KFashionCheckpointer(model, str(tmp_path)).save("model")
+    args.opts += ["MODEL.WEIGHTS", str(tmp_path / "model.pth")]
     results = train_net.main(args)
     plain = [("GeneralizedRCNN", None)]
     if enabled:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from detectron2.config import CfgNode
@@ -15,13 +15,22 @@ from detectron2.utils import comm
 
 from ...checkpoint import KFashionCheckpointer
 
-__all__ = ["BestCheckpoint", "StopTraining", "build_best_checkpoint"]
+__all__ = ["BestCheckpoint", "StopTraining", "build_best_checkpoint", "unknown_metric"]
 
 logger = logging.getLogger(__name__)
 
 
 class StopTraining(BaseException):
     """This exception ends the training loop early and in order. (No Exception: Detectron2 logs those as failures.)"""
+
+
+def unknown_metric(metric: str, known: Collection[str]) -> str:
+    """Say that an evaluation does not give a metric, and which it does."""
+    close = difflib.get_close_matches(metric, known, n=3)
+    hint = f" Did you mean {' or '.join(close)}?" if close else ""
+    return f"TEST.BEST.METRIC is {metric!r}, which the evaluation does not give.{hint} It gives " + (
+        ", ".join(sorted(known)) or "nothing: name a test set"
+    )
 
 
 class BestCheckpoint(HookBase):
@@ -137,13 +146,7 @@ class BestCheckpoint(HookBase):
     def _read_metric(self) -> float | str:
         """Return the value, or what to say where there is none."""
         results = flatten_results_dict(self._get_results())
-        if self._metric in results:
-            return float(results[self._metric])
-        close = difflib.get_close_matches(self._metric, results, n=3)
-        hint = f" Did you mean {' or '.join(close)}?" if close else ""
-        return f"TEST.BEST.METRIC is {self._metric!r}, which the evaluation does not give.{hint} It gives " + (
-            ", ".join(sorted(results)) or "nothing: name a test set"
-        )
+        return float(results[self._metric]) if self._metric in results else unknown_metric(self._metric, results)
 
     def _stop_if_patience_is_out(self, save: bool = False) -> None:
         waiting = self.num_waiting()

@@ -104,12 +104,13 @@ def test_best_is_kept_the_run_stops_and_remembers(demo_store, tmp_path, caplog):
 
 
 def test_an_unknown_metric_lists_the_others(demo_store, tmp_path):
-    trainer = make_trainer([1.0, 2.0, 3.0], demo_store, tmp_path, "TEST.BEST.METRIC", "bbox/AP5")
-    with pytest.raises(
-        ValueError, match=r"'bbox/AP5'.* Did you mean bbox/AP50\? .* attributes/mean/macro_f1, bbox/AP50$"
-    ):
+    with pytest.raises(ValueError, match=r"'bbox/AP5'.* Did you mean .*bbox/AP50.* attributes/mean/mAP, .*bbox/AP50"):
+        make_trainer([], demo_store, tmp_path, "TEST.BEST.METRIC", "bbox/AP5")
+    assert not list(tmp_path.glob("*.pth"))
+    # One that only an evaluation can judge: the training up to there is not lost.
+    trainer = make_trainer([1.0, 2.0, 3.0], demo_store, tmp_path, "TEST.BEST.METRIC", "bbox_TTA/AP50")
+    with pytest.raises(ValueError, match=r"'bbox_TTA/AP50'.* It gives attributes/mean/macro_f1, bbox/AP50$"):
         trainer.train()
-    # The training up to there is not lost.
     assert (tmp_path / "last_checkpoint").read_text() == "model_0000000.pth"
 
 
