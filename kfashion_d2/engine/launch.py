@@ -10,6 +10,7 @@ from typing import Any
 import torch.distributed as dist
 from detectron2.engine import defaults
 from detectron2.engine import launch as launch_processes
+from torch.multiprocessing import ProcessExitedException
 
 __all__ = ["ddp_without_device", "launch"]
 
@@ -23,8 +24,16 @@ def launch(main_func: Callable[..., Any], num_processes: int, *, args: tuple = (
         main_func: what each process calls, with `args`; of a module, so that it can be pickled.
         num_processes: on this machine; 1 calls `main_func` here.
         kw: ``num_machines``, ``machine_rank``, ``dist_url``, ``timeout``.
+
+    Raises:
+        SystemExit: a process ended so; the exit code is the same.
     """
-    launch_processes(_run, num_processes, args=(main_func, args), **kw)
+    try:
+        launch_processes(_run, num_processes, args=(main_func, args), **kw)
+    except ProcessExitedException as error:
+        if error.signal_name is not None:
+            raise
+        raise SystemExit(error.exit_code) from None  # the process has said why
 
 
 def _run(main_func: Callable[..., Any], args: tuple) -> None:

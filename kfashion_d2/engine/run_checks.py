@@ -6,10 +6,13 @@ from pathlib import Path
 
 import torch
 from detectron2.config import CfgNode
+from detectron2.layers import ShapeSpec
 
 from ..checkpoint import check_weights_file, find_weights
+from ..modeling import AttributeHead
 from ..modeling.config_checks import check_attribute_branch, check_compiled_operators
 from .output_dir import check_folder, check_output_dir
+from .setup import amp_precision
 
 __all__ = ["check_num_gpus", "check_run"]
 
@@ -44,6 +47,9 @@ def check_run(cfg: CfgNode, *, eval_only: bool = False, resume: bool = False, ov
     """
     check_attribute_branch(cfg)
     check_compiled_operators(cfg)
+    AttributeHead.from_config(cfg, ShapeSpec(channels=1))  # which makes the losses
+    if cfg.SOLVER.AMP.ENABLED and not eval_only:
+        amp_precision(cfg.SOLVER.AMP.PRECISION, cfg.MODEL.DEVICE)
     if cfg.SOLVER.IMS_PER_BATCH < 1:
         raise ValueError(f"SOLVER.IMS_PER_BATCH is {cfg.SOLVER.IMS_PER_BATCH}: set it to at least 1")
     resumes = resume and Path(cfg.OUTPUT_DIR, "last_checkpoint").is_file()

@@ -1,12 +1,14 @@
 """Mistakes of a command line end before anything is built, each with its value and remedy."""
 
 import logging
+import sys
 
 import pytest
 import torch
 
 from kfashion_d2.config import get_config_file
 from kfashion_d2.engine import setup_config, setup_loggers
+from kfashion_d2.engine.launch import launch
 from kfashion_d2.engine.run_checks import check_num_gpus, check_run
 from tests.engine.test_trainer import TINY, clean_catalogs, make_cfg  # noqa: F401
 
@@ -56,6 +58,29 @@ def test_output_dir_and_batch(demo_store, tmp_path):
             check_run(cfg, eval_only=eval_only)
     with pytest.raises(ValueError, match=r"SOLVER\.IMS_PER_BATCH is 0: set it to at least 1"):
         check_run(make_cfg(demo_store, tmp_path, "SOLVER.IMS_PER_BATCH", 0))
+
+
+@pytest.mark.parametrize(
+    "opts, message",
+    [
+        (
+            ["MODEL.ROI_ATTRIBUTE_HEAD.LOSS.SINGLE", "crossentropy"],
+            r"LOSS\.SINGLE is 'crossentropy'; choose from cross_e",
+        ),
+        (["MODEL.ROI_ATTRIBUTE_HEAD.GROUP_WEIGHTS", [1.0]], r"GROUP_WEIGHTS has 1 values for the"),
+        (["SOLVER.AMP.ENABLED", True, "MODEL.DEVICE", "cpu"], r"AMP\.ENABLED is True and MODEL\.DEVICE 'cpu'"),
+        (["MODEL.META_ARCHITECTURE", "RetinaNet"], r"META_ARCHITECTURE is 'RetinaNet'"),
+    ],
+)
+def test_values_that_cannot_be(demo_store, tmp_path, opts, message):
+    with pytest.raises(ValueError, match=message):
+        check_run(make_cfg(demo_store, tmp_path, *opts))
+
+
+def test_processes_that_exit_end_the_tool_with_their_code():
+    with pytest.raises(SystemExit) as stop:
+        launch(sys.exit, 2, dist_url="auto", args=(3,))
+    assert stop.value.code == 3
 
 
 def test_more_gpus_than_there_are(monkeypatch):
