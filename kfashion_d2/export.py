@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from . import __version__
 from .exported import FORMAT, FORMATS, OUTPUTS, ExportedModel
 from .predictor import KFashionPredictor
+from .utils.files import write_file
 
 __all__ = ["FORMATS", "ExportRun", "export_model"]
 
@@ -57,11 +58,11 @@ def infer(model: nn.Module, inputs: list[dict[str, Tensor]]) -> tuple[Tensor, ..
     """
     styles: dict[str, Tensor] = {}
     if hasattr(model, "inference_with_style"):
-        (found,), (styles,) = model.inference_with_style(inputs)
+        (instances,), (styles,) = model.inference_with_style(inputs)
     else:
-        (found,) = model.inference(inputs, do_postprocess=False)
-    masks = [found.pred_masks] if found.has("pred_masks") else []
-    garments = (found.pred_boxes.tensor, found.scores, found.pred_classes, found.pred_attributes)
+        (instances,) = model.inference(inputs, do_postprocess=False)
+    masks = [instances.pred_masks] if instances.has("pred_masks") else []
+    garments = (instances.pred_boxes.tensor, instances.scores, instances.pred_classes, instances.pred_attributes)
     return (*garments, *masks, *styles.values())
 
 
@@ -112,7 +113,7 @@ def export_model(
     tasks = getattr(getattr(predictor.model, "style_head", None), "tasks", ())
     names = [*by_garment, *(f"{task}_scores" for task in tasks)]
     facts = _facts(cfg, predictor, names)
-    facts_file.write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_file(facts_file, (json.dumps(facts, indent=1, ensure_ascii=False) + "\n").encode())
 
     pictures = [read_image(str(image), format="BGR") for image in images] or [_noise(240, 180)]
     height, width = pictures[0].shape[:2]
@@ -168,8 +169,8 @@ def _difference(predictor: KFashionPredictor, path: Path, pictures: Sequence[np.
         network_input = _network_input(predictor, picture)
         with torch.no_grad():
             expected = [x.numpy() for x in infer(predictor.model, [{"image": network_input}])]
-        found = exported._run(exported.prepare(picture))
-        for name, x, y in zip(names, expected, found, strict=True):
+        outputs = exported._run(exported.prepare(picture))
+        for name, x, y in zip(names, expected, outputs, strict=True):
             if x.shape != y.shape:
                 raise RuntimeError(
                     f"{path}: {name} has shape {y.shape}, the model's {x.shape}. If it is one garment whose score is "

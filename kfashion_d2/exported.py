@@ -107,18 +107,18 @@ class ExportedModel:
             raise ValueError(f"expected a uint8 (H, W, 3) BGR picture, not {image.dtype} {image.shape}")
         height, width = image.shape[:2]
         network_input = self.prepare(image)
-        found = dict(zip(self.facts["outputs"], self._run(network_input), strict=True))
+        outputs = dict(zip(self.facts["outputs"], self._run(network_input), strict=True))
         scale = np.array([width / network_input.shape[2], height / network_input.shape[1]] * 2, dtype=np.float32)
-        found["boxes"] = (found["boxes"] * scale).clip(0, np.array([width, height] * 2, dtype=np.float32))
-        x0, y0, x1, y1 = found["boxes"].T
+        outputs["boxes"] = (outputs["boxes"] * scale).clip(0, np.array([width, height] * 2, dtype=np.float32))
+        x0, y0, x1, y1 = outputs["boxes"].T
         kept = (x1 > x0) & (y1 > y0)
-        styles = {name: found.pop(name) for name in list(found) if name.endswith("style_scores")}
-        found = {name: values[kept] for name, values in found.items()}
-        if "masks" in found:
-            found["masks"] = found["masks"][:, 0]
-        garments = [garment.to_dict() for garment in self._garments(found)]
+        styles = {name: outputs.pop(name) for name in list(outputs) if name.endswith("style_scores")}
+        outputs = {name: values[kept] for name, values in outputs.items()}
+        if "masks" in outputs:
+            outputs["masks"] = outputs["masks"][:, 0]
+        garments = [garment.to_dict() for garment in self._garments(outputs)]
         best = {name.removesuffix("_scores"): self._styles(scores) for name, scores in styles.items()}
-        return {**found, **styles, **best, "garments": garments}
+        return {**outputs, **styles, **best, "garments": garments}
 
     def prepare(self, image: np.ndarray) -> np.ndarray:
         """
@@ -135,7 +135,7 @@ class ExportedModel:
         best = np.argsort(-scores, kind="stable")[: self.style_top_k]
         return plain_labels((self.schema.styles.labels[i], float(scores[i])) for i in best)
 
-    def _garments(self, found: dict[str, np.ndarray]) -> list[Garment]:
+    def _garments(self, outputs: dict[str, np.ndarray]) -> list[Garment]:
         thresholds = self.facts["thresholds"]
         return [
             Garment(
@@ -146,10 +146,10 @@ class ExportedModel:
                 score=score,
             )
             for box, score, class_id, row in zip(
-                found["boxes"].tolist(),
-                found["scores"].tolist(),
-                found["classes"].tolist(),
-                found["attributes"],
+                outputs["boxes"].tolist(),
+                outputs["scores"].tolist(),
+                outputs["classes"].tolist(),
+                outputs["attributes"],
                 strict=True,
             )
         ]

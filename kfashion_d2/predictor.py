@@ -205,15 +205,15 @@ def find_images(inputs: Iterable[str | Path]) -> list[Path]:
     for entry in inputs:
         path = Path(entry)
         if path.is_dir():
-            found = [file for file in sorted(path.rglob("*")) if file.suffix.lower() in IMAGE_SUFFIXES]
+            paths = [file for file in sorted(path.rglob("*")) if file.suffix.lower() in IMAGE_SUFFIXES]
         elif path.is_file():
-            found = [path]
+            paths = [path]
         else:
-            found = [Path(name) for name in sorted(glob(str(entry), recursive=True)) if Path(name).is_file()]
-        if not found:
+            paths = [Path(name) for name in sorted(glob(str(entry), recursive=True)) if Path(name).is_file()]
+        if not paths:
             what = f"no image in it ({', '.join(IMAGE_SUFFIXES)})" if path.is_dir() else "no such file or folder"
             raise FileNotFoundError(f"{entry}: {what}")
-        files.update(dict.fromkeys(found))
+        files.update(dict.fromkeys(paths))
     return list(files)
 
 

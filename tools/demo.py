@@ -24,11 +24,11 @@ def main():
             from kfashion_d2.demo import run_demo
 
         results = run_demo(args.output, num_train=args.num_train, num_val=args.num_val, seed=args.seed, opts=args.opts)
-    found = results["attributes"]
+    attributes = results["attributes"]
     print(
-        f"\nBox AP50 {results['bbox']['AP50']:.1f}. Single-label accuracy on detections {found['mean/accuracy']:.1f}, "
-        f"always answering the commonest label {found['mean/majority']:.1f}.\n\n"
-        f"Where to look, in {args.output}:\n"
+        f"\nBox AP50 {results['bbox']['AP50']:.1f}. Single-label accuracy on detections "
+        f"{attributes['mean/accuracy']:.1f}, always answering the commonest label {attributes['mean/majority']:.1f}."
+        f"\n\nWhere to look, in {args.output}:\n"
         "  index.html            all of it on one page: open it in a browser\n"
         "  metrics.json          every number\n"
         "  training_curve.png    losses and accuracies\n"

@@ -122,10 +122,10 @@ def sha256(data: bytes) -> bytes:
 
 def check_carrier(wheel: Path) -> None:
     """Raises InstallError unless ``wheel`` is, byte for byte, the labgym wheel that was checked by hand."""
-    found = sha256(wheel.read_bytes()).hex()
-    if found != CARRIER_SHA256:
+    digest = sha256(wheel.read_bytes()).hex()
+    if digest != CARRIER_SHA256:
         raise InstallError(
-            f"{wheel} has SHA-256 {found}, expected {CARRIER_SHA256}: delete it and try again, or use --from-source"
+            f"{wheel} has SHA-256 {digest}, expected {CARRIER_SHA256}: delete it and try again, or use --from-source"
         )
 
 
@@ -252,16 +252,16 @@ def main(argv: list[str] | None = None) -> int:
     )
     args = parser.parse_args(argv)
     try:
-        found = find_detectron2()
-        if found is not None:
-            print(f"Detectron2 is already installed: {found}")
+        location = find_detectron2()
+        if location is not None:
+            print(f"Detectron2 is already installed: {location}")
             return 0
         check_environment()
         install(args.from_source, args.wheel_dir)
-        found = find_detectron2()
-        if found is None:
+        location = find_detectron2()
+        if location is None:
             raise InstallError(f"pip reported no error, but {sys.executable} does not find Detectron2")
-        print(f"Detectron2 installed: {found}")
+        print(f"Detectron2 installed: {location}")
         return 0
     except InstallError as error:
         print(f"install_detectron2: {error}", file=sys.stderr)

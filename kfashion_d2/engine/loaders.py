@@ -203,5 +203,5 @@ def build_test_loader(cfg: CfgNode, dataset_name: str):
     if len(indices) == size:
         return build_detection_test_loader(cfg, dataset_name, mapper=mapper)
     logger.info("%s: %d of %d images are evaluated (TEST.MAX_EVAL_IMAGES)", dataset_name, len(indices), size)
-    some = Subset(DatasetCatalog.get(dataset_name), indices.tolist())
-    return build_detection_test_loader(some, mapper=mapper, num_workers=cfg.DATALOADER.NUM_WORKERS)
+    subset = Subset(DatasetCatalog.get(dataset_name), indices.tolist())
+    return build_detection_test_loader(subset, mapper=mapper, num_workers=cfg.DATALOADER.NUM_WORKERS)

@@ -105,7 +105,7 @@ def import_state_dict(
     """
     kcoord = is_kcoord(dict(state))
     deep_rpn = "rpn.head.conv.1.0.weight" in state
-    own = model.state_dict()
+    model_state = model.state_dict()
     eps = _frozen_eps(state) if frozen_bn_eps is None else frozen_bn_eps
     tensors: dict[str, Tensor] = {}
     sources: dict[str, str] = {}
@@ -118,24 +118,24 @@ def import_state_dict(
         if name in sources or name in left_out:
             continue
         ours, reason = our_name(name, deep_rpn=deep_rpn), reason_to_leave_out(name)
-        if ours not in own and reason is not None:
+        if ours not in model_state and reason is not None:
             left_out[name] = reason
         elif ours is None:
             wrong.append(f"{name} {tuple(tensor.shape)}: no parameter of a torchvision Faster or Mask R-CNN with FPN")
-        elif ours.startswith("roi_heads.mask_head.") and ours not in own and not model.roi_heads.mask_on:
+        elif ours.startswith("roi_heads.mask_head.") and ours not in model_state and not model.roi_heads.mask_on:
             left_out[name] = "the mask head; the config has MODEL.MASK_ON False"
         elif ours.startswith(CLASS_LAYERS) and new_class_layers:
             left_out[name] = "its outputs are classes, and the class layers are to be new"
-        elif ours not in own:
+        elif ours not in model_state:
             wrong.append(f"{name} {tuple(tensor.shape)}: the config's model has no {ours}")
         else:
             value = _class_rows(ours, tensor, kcoord) if ours.startswith(CLASS_LAYERS) else tensor
-            if value.shape != own[ours].shape:
-                wrong.append(f"{name} {tuple(tensor.shape)} does not fit {ours} {tuple(own[ours].shape)}")
-            tensors[ours], sources[name] = value.to(own[ours].dtype).clone(), ours
-    missing = [name for name in own if name not in tensors and not derived(name)]
+            if value.shape != model_state[ours].shape:
+                wrong.append(f"{name} {tuple(tensor.shape)} does not fit {ours} {tuple(model_state[ours].shape)}")
+            tensors[ours], sources[name] = value.to(model_state[ours].dtype).clone(), ours
+    missing = [name for name in model_state if name not in tensors and not derived(name)]
     fresh = [name for name in missing if _may_be_fresh(name, new_class_layers)]
-    wrong += [f"nothing for {name} {tuple(own[name].shape)}" for name in missing if name not in fresh]
+    wrong += [f"nothing for {name} {tuple(model_state[name].shape)}" for name in missing if name not in fresh]
     if wrong:
         raise ValueError(
             "the checkpoint does not fit the model of the config (of configs/, torchvision_*.yaml are torchvision's "

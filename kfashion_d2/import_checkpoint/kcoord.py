@@ -64,8 +64,9 @@ def attribute_layers(
     Raises:
         ValueError: a layer has not the size that K-COORD's lists give it; the message has both.
     """
-    found = {m[1]: m for m in map(_LAYER.fullmatch, state) if m and m[1] != "cls"}
-    names = {layer: [f"roi_heads.box_predictor.{layer}_score.{kind}" for kind in ("weight", "bias")] for layer in found}
+    matches = {m[1]: m for m in map(_LAYER.fullmatch, state) if m and m[1] != "cls"}
+    kinds = ("weight", "bias")
+    names = {layer: [f"roi_heads.box_predictor.{layer}_score.{kind}" for kind in kinds] for layer in matches}
     if not isinstance(head, KCoordAttributeHead) or not isinstance(head.trunk, torch.nn.Identity):
         reason = (
             "an attribute layer of K-COORD's, which reads the box head's features; the config's attribute branch has "

@@ -25,14 +25,14 @@ class AttributeRCNNWithTTA(GeneralizedRCNNWithTTA):
 
     def _inference_one_image(self, input: dict[str, Any]) -> dict[str, Any]:
         with self._turn_off_roi_heads(["attribute_on"]):
-            found = super()._inference_one_image(dict(input))["instances"]
+            instances = super()._inference_one_image(dict(input))["instances"]
         height, width = input["image"].shape[1:]
-        given = Instances((height, width), pred_boxes=found.pred_boxes.clone(), pred_classes=found.pred_classes)
+        given = Instances((height, width), pred_boxes=instances.pred_boxes.clone(), pred_classes=instances.pred_classes)
         given.pred_boxes.scale(width / input["width"], height / input["height"])
         with self._turn_off_roi_heads(["mask_on"]), torch.no_grad():
             if isinstance(self.model, AttributeRCNN):
-                (plain,), (style,) = self.model.inference_with_style([input], [given])
+                (described,), (style,) = self.model.inference_with_style([input], [given])
             else:
-                (plain,), style = self.model.inference([input], [given], do_postprocess=False), {}
-        found.pred_attributes = plain.pred_attributes.to(found.pred_classes.device)
-        return {"instances": found, **style}
+                (described,), style = self.model.inference([input], [given], do_postprocess=False), {}
+        instances.pred_attributes = described.pred_attributes.to(instances.pred_classes.device)
+        return {"instances": instances, **style}

@@ -132,16 +132,16 @@ class BestCheckpoint(HookBase):
         Raises:
             ValueError: the evaluation has no such metric; the message lists those it has. On all processes.
         """
-        found = comm.all_gather(self._read_metric() if comm.is_main_process() else None)[0]
-        if isinstance(found, str):
-            raise ValueError(found)
+        value = comm.all_gather(self._read_metric() if comm.is_main_process() else None)[0]
+        if isinstance(value, str):
+            raise ValueError(value)
         iteration = self.trainer.iter
         # A finished run that is resumed evaluates again.
         self._values = [entry for entry in self._values if entry[0] < iteration]
         best = self.best()
-        self._values.append([iteration, found])
+        self._values.append([iteration, value])
         if self.best() != best:
-            self._checkpointer.save("model_best", tag=False, iteration=iteration, **{self._metric: found})
+            self._checkpointer.save("model_best", tag=False, iteration=iteration, **{self._metric: value})
 
     def _read_metric(self) -> float | str:
         """Return the value, or what to say where there is none."""
