@@ -143,10 +143,13 @@ class KFashionPredictor:
         tensor = torch.as_tensor(np.ascontiguousarray(picture.astype(np.float32).transpose(2, 0, 1)))
         output = self.model([{"image": tensor, "height": height, "width": width}])[0]
         instances = output["instances"].to("cpu")
+        for name, value in instances.get_fields().items():
+            if isinstance(value, torch.Tensor) and value.is_floating_point():
+                instances.set(name, value.float())  # under autocast they are bfloat16, which NumPy does not know
         garments = garments_from_instances(
             instances, self.schema, self.class_names, threshold=self.attribute_threshold, top_k=self.top_k
         )
-        scores = {name: value.cpu() for name, value in output.items() if name != "instances"}
+        scores = {name: value.float().cpu() for name, value in output.items() if name != "instances"}
         return {
             "instances": instances,
             "garments": [garment.to_dict() for garment in garments],

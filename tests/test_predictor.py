@@ -233,6 +233,13 @@ def test_one_score_threshold_by_default_here_and_in_the_tool(weights):
         KFashionPredictor(cfg, attribute_threshold={"fit": 2})
 
 
+def test_it_works_under_autocast(predictor):
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        instances = predictor(IMAGE)["instances"]
+    assert len(instances) == 3
+    assert {instances.scores.dtype, instances.pred_attributes.dtype} == {torch.float32}
+
+
 @pytest.mark.parametrize("shape", [(860, 4), (1, 1000), (5000, 1), (400, 20000)])
 def test_extreme_pictures_are_predicted_on(predictor, shape):
     instances = predictor(np.zeros((*shape, 3), np.uint8))["instances"]
