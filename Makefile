@@ -3,6 +3,8 @@ BIN := .venv/bin
 # One thread computes, the data loader has the other core. Two that wait for each other by spinning are hardly faster
 # alone, and many times slower where the cores are shared; and sums come out the same on every machine of a kind.
 export OMP_NUM_THREADS ?= 1
+# Processes that share the tests; each takes up to 2 GB.
+TEST_PROCESSES ?= 2
 
 .PHONY: setup test test-all demo lint format clean
 
@@ -17,10 +19,10 @@ setup: .venv/.stamp  ## .venv with everything pinned, and Detectron2
 	@touch $@
 
 test: lint  ## what CI runs: lint, types, and the tests that take seconds
-	$(BIN)/python -m pytest -q -m "not slow"
+	$(BIN)/python -m pytest -q -n $(TEST_PROCESSES) --dist loadfile -m "not slow"
 
 test-all: lint  ## the slow tests too
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n $(TEST_PROCESSES) --dist loadfile
 
 demo: setup  ## draw a data set, train, evaluate, and draw the predictions
 	$(BIN)/python tools/demo.py --output output/demo

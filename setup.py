@@ -85,6 +85,7 @@ setup(
             "hotcoco>=1.3",
             "pandas>=2.0",
             "pytest>=8",
+            "pytest-xdist>=3.6",
             "hypothesis>=6.100",
             "scikit-learn>=1.4",
             "ruff>=0.9",

@@ -211,11 +211,11 @@ def test_the_tool_fails_in_one_line(weights, tmp_path, run_tool):
         run_tool("predict", *args, "--input", tmp_path / "gone.jpg")
     shutil.copy(broken, tmp_path / "a.jpg")
     with pytest.raises(SystemExit, match=r"^predict\.py: error: MODEL\.WEIGHTS is empty"):
-        run_tool(monkeypatch, *args, "--input", tmp_path / "a.jpg")
+        run_tool("predict", *args, "--input", tmp_path / "a.jpg")
     with pytest.raises(SystemExit, match=r"^predict\.py: error: the least score of a garment is 50: give one"):
-        run_tool(monkeypatch, *args, "--score-threshold", "50", "--input", broken)
+        run_tool("predict", *args, "--score-threshold", "50", "--input", broken)
     with pytest.raises(SystemExit, match=r"^predict\.py: error: MODEL\.WEIGHTS stands behind --input, among its files"):
-        run_tool(monkeypatch, *args, "--input", broken, "MODEL.WEIGHTS", weights)
+        run_tool("predict", *args, "--input", broken, "MODEL.WEIGHTS", weights)
 
 
 def test_one_score_threshold_by_default_here_and_in_the_tool(weights):

@@ -4,6 +4,9 @@ import copy
 import json
 import zipfile
 
+from kfashion_d2.data import parse_annotation
+from kfashion_d2.schema import kfashion_schema
+
 
 def polygon(*points):
     """Give a polygon as the data has it: keys X좌표1, Y좌표1, X좌표2, ..."""
@@ -72,3 +75,9 @@ def write_zip(path, files, method=zipfile.ZIP_DEFLATED):
         for name, data in files.items():
             archive.writestr(name, data)
     return path
+
+
+def parse_one(**kwargs):
+    """Parse one garment with K-Fashion's vocabulary; return it, and the reasons and actions of its problems."""
+    record, problems = parse_annotation(annotation(**kwargs), kfashion_schema())
+    return record["annotations"][0], {(p.reason, p.action) for p in problems}

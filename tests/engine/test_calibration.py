@@ -141,7 +141,7 @@ def test_the_tool(demo_store, trained, tmp_path, run_tool, capsys):
     shutil.copy(trained / "model_final.pth", tmp_path / "mine.pth")
     before = (tmp_path / "mine.pth").read_bytes()
     for _ in range(2):
-        run_tool(monkeypatch, *config, *data, "MODEL.WEIGHTS", tmp_path / "mine.pth")
+        run_tool("calibrate", *config, *data, "MODEL.WEIGHTS", tmp_path / "mine.pth")
         assert f"The checkpoint as it was: {tmp_path / 'mine_uncalibrated.pth'}" in capsys.readouterr().out
         assert (tmp_path / "mine_uncalibrated.pth").read_bytes() == before != (tmp_path / "mine.pth").read_bytes()
     for extra, message in (

@@ -305,7 +305,7 @@ def fit_unsure_threshold(scores: np.ndarray, targets: np.ndarray, target_precisi
     scores, targets = scores[answers], targets[answers]
     if not len(scores):
         return 0.0
-    best = scores.max(axis=1)
+    best = scores.max(axis=1).clip(max=1)  # a calibrated score may exceed 1 by rounding
     right = np.take_along_axis(targets, scores.argmax(axis=1)[:, None], axis=1)[:, 0] == 1
     order = np.argsort(-best, kind="stable")
     best, right = best[order], right[order]

@@ -12,15 +12,10 @@ from fuzzing.choices import nested, positions
 from kfashion_d2.data import parse_annotation
 from kfashion_d2.data.annotation.geometry import resolve_geometry
 from kfashion_d2.schema import kfashion_schema
-from tests.data.annotations import LABELS, SQUARE, SQUARE_RECT, annotation, polygon, rect
+from tests.data.annotations import LABELS, SQUARE, SQUARE_RECT, annotation, parse_one, polygon, rect
 
 SCHEMA = kfashion_schema()
 SAMPLES = Path(__file__).parents[4] / "shared" / "samples"
-
-
-def parse_one(**kwargs):
-    record, problems = parse_annotation(annotation(**kwargs), SCHEMA)
-    return record["annotations"][0], {(p.reason, p.action) for p in problems}
 
 
 def test_a_clean_annotation():

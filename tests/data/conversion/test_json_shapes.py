@@ -8,8 +8,7 @@ from kfashion_d2.data import KFashionDataset, convert_dataset, parse_annotation
 from kfashion_d2.data.conversion.convert import summary_table
 from kfashion_d2.data.sources.json_faults import describe_json_fault
 from kfashion_d2.schema import kfashion_schema
-from tests.data.annotation.test_parser import SQUARE, SQUARE_RECT, annotation, parse_one
-from tests.data.conversion.test_convert import with_id, write
+from tests.data.annotations import SQUARE, SQUARE_RECT, annotation, parse_one, with_id, write
 
 SCHEMA = kfashion_schema()
 

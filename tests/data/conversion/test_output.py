@@ -10,7 +10,7 @@ import pytest
 
 from kfashion_d2.data import convert_dataset
 from kfashion_d2.data.store.folder import check_split_folder
-from tests.data.conversion.test_convert import everything, with_id, write
+from tests.data.annotations import everything, with_id, write
 
 TOOL = Path(__file__).parents[3] / "tools/convert_kfashion.py"
 

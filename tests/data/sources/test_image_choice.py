@@ -9,8 +9,7 @@ from PIL import Image
 
 from kfashion_d2.data import KFashionDataset, convert_dataset
 from kfashion_d2.data.sources import image_choice, image_types
-from tests.data.conversion.test_convert import with_id, write
-from tests.data.sources.test_zip import write_zip
+from tests.data.annotations import with_id, write, write_zip
 
 SIZE = (60, 100)  # of what with_id states
 RNG = np.random.default_rng(0)

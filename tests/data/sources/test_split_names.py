@@ -8,7 +8,7 @@ import pytest
 from kfashion_d2.data import KFashionDataset, convert_dataset
 from kfashion_d2.data.conversion.convert import summary_table
 from kfashion_d2.data.sources.split_names import looks_like_split, split_named
-from tests.data.conversion.test_convert import with_id, write
+from tests.data.annotations import with_id, write
 
 NAMES = {
     "train": """train Training TRAIN 1.Training train_images my_train_set K-Fashion_Train train2017 TrainImages trainset

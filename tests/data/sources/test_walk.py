@@ -8,7 +8,7 @@ import pytest
 
 from kfashion_d2.data import convert_dataset
 from kfashion_d2.data.sources.walk import walk_sources
-from tests.data.conversion.test_convert import with_id, write
+from tests.data.annotations import with_id, write
 
 TOOL = Path(__file__).parents[3] / "tools/convert_kfashion.py"
 

@@ -10,35 +10,19 @@ from PIL import Image
 
 from benchmarks.predictions import make_predictions
 from kfashion_d2.evaluation import (
-    bootstrap_metrics,
-    confidence_intervals,
-    error_summary,
-    evaluate_predictions,
     find_suspects,
-    metrics_document,
 )
 from kfashion_d2.evaluation.analysis.findings import find_all
 from kfashion_d2.evaluation.attributes.label_table import confusion_matrix
 from kfashion_d2.evaluation.attributes.ranking import precision_recall
 from kfashion_d2.evaluation.calibration.confidence import calibration_bins
-from kfashion_d2.evaluation.results.metrics_file import flat_metrics
 from kfashion_d2.schema import Label, kfashion_schema
 from kfashion_d2.visualization import write_evaluation_report
 from kfashion_d2.visualization.reports.evaluation_charts import curve_points, pr_panel, reliability_panel
 from kfashion_d2.visualization.reports.evaluation_pictures import EvaluationPictures, garments_from_predictions
 from kfashion_d2.visualization.reports.evaluation_tables import confusion_tables
 from tests.visualization.reports.browser import HOSTILE, check_sorted, needs_browser, run_in_browser, sort_script
-
-
-def document_of(predictions, replicates=0, errors=True):
-    evaluation = evaluate_predictions(predictions)
-    intervals = how = None
-    if replicates:
-        samples = bootstrap_metrics(predictions, evaluation, replicates)
-        intervals = confidence_intervals(samples, flat_metrics(evaluation.metrics))
-        how = {"replicates": replicates, "confidence": 0.95, "seed": 0}
-    summary = error_summary(predictions) if errors else None
-    return evaluation, metrics_document(predictions, evaluation, intervals, how, summary)
+from tests.visualization.reports.evaluated_document import document_of
 
 
 def write(path, predictions, **kwargs):

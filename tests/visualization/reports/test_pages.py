@@ -15,10 +15,10 @@ from kfashion_d2.visualization import (
     write_evaluation_report,
 )
 from kfashion_d2.visualization.reports.words import translation
-from tests.data.statistics.test_analysis import make_store
-from tests.evaluation.results.test_comparison import make_run
+from tests.data.small_store import make_store
+from tests.evaluation.results.evaluated_run import make_run
 from tests.visualization.reports.browser import needs_browser, run_in_browser
-from tests.visualization.reports.test_evaluation_report import document_of
+from tests.visualization.reports.evaluated_document import document_of
 
 PAGES = ("evaluation", "comparison", "data", "demo")
 
