@@ -9,7 +9,7 @@ import torch
 from detectron2.config import CfgNode as CN
 from detectron2.config import get_cfg
 
-from .modeling.config_checks import check_num_classes
+from .modeling.num_classes import check_num_classes
 
 __all__ = ["add_kfashion_config", "check_num_classes", "get_config_file", "get_kfashion_cfg", "use_available_device"]
 

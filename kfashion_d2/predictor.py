@@ -20,8 +20,8 @@ from tqdm import tqdm
 
 from .checkpoint import KFashionCheckpointer, find_weights
 from .config import use_available_device
-from .exported import network_size
-from .modeling.config_checks import check_attribute_branch, check_compiled_operators, check_num_classes
+from .modeling.config_checks import check_attribute_branch, check_compiled_operators
+from .modeling.num_classes import check_num_classes
 from .schema import AttributeSchema, Label
 from .utils.files import write_file
 from .visualization.drawing.dataset import save_picture
@@ -35,6 +35,15 @@ __all__ = ["IMAGE_SUFFIXES", "KFashionPredictor", "PredictionRun", "find_images"
 logger = logging.getLogger(__name__)
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+
+
+class ResizeToVisible(T.ResizeShortestEdge):
+    """This is Detectron2's resize, which gives very long pictures no side of 0 pixels."""
+
+    def get_transform(self, image: np.ndarray) -> T.Transform:
+        height, width = image.shape[:2]
+        sides = self.get_output_shape(height, width, self.short_edge_length[0], self.max_size)
+        return T.ResizeTransform(height, width, *(max(1, side) for side in sides), interp=self.interp)
 
 
 class KFashionPredictor:
@@ -104,7 +113,7 @@ class KFashionPredictor:
         self.top_k = top_k
         self.style_top_k = style_top_k
         self.input_format = cfg.INPUT.FORMAT
-        self.input_sides = cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST
+        self.augmentation = ResizeToVisible([cfg.INPUT.MIN_SIZE_TEST] * 2, cfg.INPUT.MAX_SIZE_TEST)
         self.model = build_model(cfg).eval()
         KFashionCheckpointer(self.model).load(weights)
         self.calibration = getattr(getattr(self.model.roi_heads, "attribute_head", None), "calibration", None)
@@ -139,7 +148,7 @@ class KFashionPredictor:
             raise ValueError(f"expected a uint8 (H, W, 3) BGR picture, not {image.dtype} {image.shape}")
         height, width = image.shape[:2]
         picture = image[:, :, ::-1] if self.input_format == "RGB" else image
-        picture = T.ResizeTransform(height, width, *network_size(height, width, *self.input_sides)).apply_image(picture)
+        picture = self.augmentation.get_transform(picture).apply_image(picture)
         tensor = torch.as_tensor(np.ascontiguousarray(picture.astype(np.float32).transpose(2, 0, 1)))
         output = self.model([{"image": tensor, "height": height, "width": width}])[0]
         instances = output["instances"].to("cpu")
@@ -239,8 +248,8 @@ def predict_files(
     """
     Predict on image files: a picture of each (its stem, ``.png`` for PNG files, else ``.jpg``), and
     ``predictions.json``, a list of ``{"file_name", "picture", "height", "width", "garments"}``, boxes in the pixels of
-    the file, with "style" and "sub_style" of a model that predicts them. A file that cannot be read is reported and
-    left out.
+    the file, with "style" and "sub_style" of a model that predicts them. A file that cannot be read, or that the model
+    cannot take, is reported and left out.
 
     Args:
         output: a folder; made where it is not there.
@@ -262,39 +271,44 @@ def predict_files(
     predictions: list[dict[str, Any]] = []
     broken: list[Path] = []
     try:
-        progress = tqdm(files, desc="predict", unit="image")
-        for file, target in zip(progress, targets, strict=True):
-            try:
-                image = read_image(str(file), format="BGR")
-            except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-                logger.error("left out %s, which cannot be read: %s", file, error)
+        for file, target in zip(tqdm(files, desc="predict", unit="image"), targets, strict=True):
+            entry = _predict_file(predictor, file, target, language)
+            if entry is None:
                 broken.append(file)
-                continue
-            try:
-                result = predictor(image)
-                picture = draw_instances(
-                    image[:, :, ::-1],
-                    result["instances"],
-                    predictor.schema,
-                    predictor.class_names,
-                    language=language,
-                    threshold=predictor.attribute_threshold,
-                    top_k=predictor.top_k,
-                    styles=predictor.styles(result),
-                )
-                save_picture(picture, target)
-            except (ValueError, RuntimeError) as error:  # of a shape or size that the model or the memory does not take
-                height, width = image.shape[:2]
-                logger.error("left out %s (%d x %d pixels): %s", file, width, height, " ".join(str(error).split()))
-                broken.append(file)
-                continue
-            height, width = image.shape[:2]
-            entry: dict[str, Any] = {"file_name": str(file), "picture": target.name, "height": height, "width": width}
-            entry.update((name, result[name]) for name in ("style", "sub_style", "garments") if name in result)
-            predictions.append(entry)
+            else:
+                predictions.append(entry)
     finally:  # at Ctrl-C what was predicted so far is kept
         write_predictions(predictions, output / "predictions.json")
     return PredictionRun(predictions, broken)
+
+
+def _predict_file(predictor: KFashionPredictor, file: Path, target: Path, language: str) -> dict[str, Any] | None:
+    """Predict on a file, draw it, and return its entry of ``predictions.json``; None where that cannot be."""
+    try:
+        image = read_image(str(file), format="BGR")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        logger.error("left out %s, which cannot be read: %s", file, error)
+        return None
+    height, width = image.shape[:2]
+    try:
+        result = predictor(image)
+        picture = draw_instances(
+            image[:, :, ::-1],
+            result["instances"],
+            predictor.schema,
+            predictor.class_names,
+            language=language,
+            threshold=predictor.attribute_threshold,
+            top_k=predictor.top_k,
+            styles=predictor.styles(result),
+        )
+        save_picture(picture, target)
+    except (ValueError, RuntimeError) as error:  # of a shape or size that the model or the memory does not take
+        logger.error("left out %s (%d x %d pixels): %s", file, width, height, " ".join(str(error).split()))
+        return None
+    entry: dict[str, Any] = {"file_name": str(file), "picture": target.name, "height": height, "width": width}
+    entry.update((name, result[name]) for name in ("style", "sub_style", "garments") if name in result)
+    return entry
 
 
 def write_predictions(predictions: Sequence[Mapping[str, Any]], path: Path) -> None:

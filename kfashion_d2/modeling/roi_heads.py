@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from ..schema import UNKNOWN, AttributeSchema
 from .attribute_head import build_attribute_head
+from .num_classes import check_num_classes
 
 __all__ = [
     "AttributeCascadeROIHeads",
@@ -83,8 +84,6 @@ class AttributeROIHeadsMixin:
 
     @classmethod
     def from_config(cls, cfg, input_shape):
-        from .config_checks import check_num_classes
-
         cfg = cfg.clone()
         cfg.defrost()
         check_num_classes(cfg)

@@ -37,6 +37,7 @@ def run_failing(store, output, opts):
 
 
 def run_interrupted(store, output, opts):
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # tests in the background may ignore it
     with pytest.raises(KeyboardInterrupt):
         train(store, output, opts, die_at=3, die=lambda: os.kill(os.getpid(), signal.SIGINT))
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -117,6 +118,7 @@ def test_a_kill_while_saving_leaves_the_checkpoint_before(demo_store, tmp_path, 
 def test_an_interrupted_evaluation_leaves_its_iteration_to_resume_from(demo_store, tmp_path, monkeypatch):
     trainer = Trainer(make_cfg(demo_store, tmp_path, "TEST.EVAL_PERIOD", 2, "SOLVER.MAX_ITER", 4))
     trainer.resume_or_load(resume=False)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     monkeypatch.setattr(Trainer, "test", lambda *args: os.kill(os.getpid(), signal.SIGINT))
     with pytest.raises(KeyboardInterrupt):
         trainer.train()

@@ -174,6 +174,7 @@ def test_kcoords_attributes_by_their_labels():
     notes = " ".join(imported.notes)
     assert "'너치드칼라'" in notes and "length: nothing was imported" in notes and "class 0 shares" in notes
 
+    few += ["DATASETS.KFASHION.CLASSES", "category_or_part"]
     plain = import_state_dict(state, make_ours(FASTER, *few, num_classes=25))
     assert "other layers" in plain.left_out["roi_heads.box_predictor.fit_score.bias"]
     assert all(name.startswith("roi_heads.attribute_head.") for name in plain.fresh) and plain.fresh
@@ -191,7 +192,13 @@ def test_files(tmp_path, mask_state):
     report = json.loads((tmp_path / "out" / "ours_import.json").read_text("utf-8"))
     assert report["imported"] == imported.sources and report["left_out"] == imported.left_out
     model = build_model(cfg)
-    KFashionCheckpointer(model).load(str(tmp_path / "out" / "ours.pth"))
+    with pytest.raises(
+        ValueError, match=r"ours\.pth has no weights for roi_heads\.box_predictor\.cls_score, .* and \d+ more"
+    ):
+        KFashionCheckpointer(model).load(str(tmp_path / "out" / "ours.pth"))
+    model = build_model(cfg)
+    training = KFashionCheckpointer(model, trainer=torch.nn.Linear(1, 1))
+    training.load(str(tmp_path / "out" / "ours.pth"), checkpointables=[])
     assert torch.equal(model.backbone.bottom_up.res3[1].conv2.weight, mask_state["backbone.body.layer2.1.conv2.weight"])
     for content, message in ((torch.nn.Linear(2, 2), "no file of tensors"), ({"epoch": 3}, "holds no state dict")):
         torch.save(content, tmp_path / "wrong.pth")

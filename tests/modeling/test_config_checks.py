@@ -4,7 +4,8 @@ import pytest
 from detectron2.modeling import build_model
 
 from kfashion_d2.modeling import config_checks
-from kfashion_d2.modeling.config_checks import check_attribute_branch, check_compiled_operators, check_num_classes
+from kfashion_d2.modeling.config_checks import check_attribute_branch, check_compiled_operators
+from kfashion_d2.modeling.num_classes import check_num_classes
 
 HEADS = "AttributeCascadeROIHeads, AttributeRes5ROIHeads, AttributeStandardROIHeads"
 

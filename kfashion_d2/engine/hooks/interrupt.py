@@ -24,7 +24,7 @@ class SaveAtInterrupt(HookBase):
     the evaluation, which an interrupt ends at once: its iteration is over.
 
     It does nothing in a training of several processes, which would stop at different iterations, or outside of the main
-    thread.
+    thread, or where SIGINT is ignored, as by nohup.
     """
 
     def __init__(self, checkpointer: KFashionCheckpointer):
@@ -33,7 +33,8 @@ class SaveAtInterrupt(HookBase):
         self._is_in_step = self._is_requested = False
 
     def before_train(self):
-        if comm.get_world_size() == 1 and threading.current_thread() is threading.main_thread():
+        is_main = comm.get_world_size() == 1 and threading.current_thread() is threading.main_thread()
+        if is_main and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
             self._previous = signal.signal(signal.SIGINT, self._handle)
 
     def _handle(self, number: int, frame: Any) -> None:
