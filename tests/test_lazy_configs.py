@@ -15,7 +15,14 @@ from fvcore.common.param_scheduler import LinearParamScheduler
 from kfashion_d2.config import get_config_file, get_kfashion_cfg
 from kfashion_d2.data import AttributeDatasetMapper
 from kfashion_d2.engine import Trainer
-from kfashion_d2.engine.lazy_trainer import build_lazy_model, clip_gradients, train_lazy
+from kfashion_d2.engine.lazy_trainer import (
+    build_lazy_model,
+    check_lazy_run,
+    clip_gradients,
+    load_lazy_config,
+    train_lazy,
+)
+from tests.engine.tiny_config import clean_catalogs  # noqa: F401
 from tests.modeling.tiny_models import make_input, make_targets
 
 ROOT = Path(get_config_file("Base-KFashion-RCNN-FPN.yaml")).parent / "lazy"
@@ -172,3 +179,32 @@ def test_gradients_are_clipped():
     net.weight.grad = torch.tensor([[3.0, -4.0]])
     clip_gradients(torch.optim.SGD(net.parameters(), lr=0.0), {**options, "enabled": False}).step()
     assert net.weight.grad[0].tolist() == [3.0, -4.0]
+
+
+def test_mistakes_of_a_command_line(tmp_path):
+    tiny = str(ROOT / "quick/attribute_rcnn_tiny.py")
+    (tmp_path / "empty.py").write_text("train = dict()\n")
+    for file, overrides, error, message in (
+        ("gone.py", [], FileNotFoundError, r"no config file 'gone\.py'"),
+        (str(ROOT.parent.parent / "README.md"), [], ValueError, r"README\.md is no LazyConfig: name a \.py file"),
+        (
+            str(tmp_path / "empty.py"),
+            [],
+            ValueError,
+            r"empty\.py has no dataloader, kfashion, model: begin with one of",
+        ),
+        (tiny, ["nonsense"], ValueError, r"tiny\.py with nonsense: [^\n]+$"),
+    ):
+        with pytest.raises(error, match=message):
+            load_lazy_config(file, overrides)
+    cfg = load_lazy_config(tiny, [f"train.output_dir={tmp_path}"])
+    with pytest.raises(ValueError, match=r"train\.init_checkpoint is empty: name the checkpoint to evaluate"):
+        check_lazy_run(cfg, eval_only=True)
+    check_lazy_run(cfg)
+    (tmp_path / "last_checkpoint").write_text("model_final.pth")
+    with pytest.raises(FileExistsError, match=r"holds another training"):
+        check_lazy_run(cfg)
+    cfg.train.init_checkpoint = str(tmp_path / "gone.pth")
+    with pytest.raises(FileNotFoundError, match=r"gone\.pth: no such file"):
+        check_lazy_run(cfg, overwrite=True)
+    assert (tmp_path / "last_checkpoint").exists()

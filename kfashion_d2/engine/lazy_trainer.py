@@ -14,6 +14,7 @@ from detectron2.evaluation import inference_on_dataset, print_csv_format
 from detectron2.solver.build import maybe_add_gradient_clipping
 from detectron2.utils import comm
 from detectron2.utils.file_io import PathManager
+from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from torch import nn
@@ -76,7 +77,15 @@ def load_lazy_config(config_file: str, overrides: Sequence[str] = ()) -> DictCon
         raise ValueError(f"{config_file} is no LazyConfig: name a .py file, as those in configs/lazy/")
     try:
         cfg = LazyConfig.apply_overrides(LazyConfig.load(config_file), list(overrides))
-    except (AttributeError, KeyError, SyntaxError, TypeError, ValueError, OmegaConfBaseException) as error:
+    except (
+        AttributeError,
+        KeyError,
+        SyntaxError,
+        TypeError,
+        ValueError,
+        HydraException,
+        OmegaConfBaseException,
+    ) as error:
         words = f" with {' '.join(overrides)}" if overrides else ""
         raise ValueError(f"{config_file}{words}: {' '.join(str(error).split())}") from error
     missing = [name for name in ("dataloader", "kfashion", "model", "train") if name not in cfg]

@@ -28,7 +28,7 @@ def check_num_gpus(num_gpus: int) -> None:
     if num_gpus > max(available, 1):
         raise ValueError(
             f"--num-gpus is {num_gpus}, but this machine has {available} CUDA devices: ask for no more, or train on "
-            "the CPU with --num-cpus N"
+            "the CPU, with train_net.py --num-cpus N"
         )
 
 
