@@ -186,7 +186,8 @@ class KFashionEvaluator(DatasetEvaluator):
             self._images.append({**garments_per_image, **self._detections(output)})
         if len(self._images) >= _IMAGES_PER_CHUNK:
             self._chunks.append(self._stacked_images())
-            return_free_memory()
+            if self._masks:
+                return_free_memory()
 
     def evaluate(self) -> OrderedDict[str, dict[str, float]]:
         """

@@ -13,8 +13,8 @@ def return_free_memory() -> None:
     """
     Give free memory back to the operating system where the C library keeps it, as glibc does; elsewhere do nothing.
 
-    Masks of megabytes that come and go between small arrays that stay leave holes in glibc's heap. They are too small
-    for the next masks, so the process grows, although its data hardly do.
+    Large arrays that come and go, such as masks, leave holes in glibc's heap between small ones that stay: the process
+    grows, although its data hardly do. docs/benchmarks.md has a curve.
     """
     malloc_trim = _malloc_trim()
     if malloc_trim is not None:
