@@ -22,7 +22,6 @@ from kfashion_d2.engine.lazy_trainer import (
     load_lazy_config,
     train_lazy,
 )
-from tests.engine.tiny_config import clean_catalogs  # noqa: F401
 from tests.modeling.tiny_models import make_input, make_targets
 
 ROOT = Path(get_config_file("Base-KFashion-RCNN-FPN.yaml")).parent / "lazy"

@@ -1,4 +1,4 @@
-"""The demo set: drawn people in garments, in the real K-Fashion format and layout, faults included."""
+"""This package draws the demo set: people in garments, in the real K-Fashion format and layout, faults included."""
 
 from kfashion_d2.utils.lazy import lazy_exports
 

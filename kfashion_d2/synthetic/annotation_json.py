@@ -1,4 +1,4 @@
-"""Write annotations as K-Fashion's files hold them: keys, nesting, number format, random key order."""
+"""This module writes annotations as K-Fashion's files hold them: keys, nesting, number format, random key order."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MIN_SIDE, _MIN_AREA, _STEP = 9, 0.006, 16.0
 
 def outline_polygon(visible: np.ndarray, rng: np.random.Generator) -> np.ndarray | None:
     """
-    The polygon that an annotator clicks around the visible part of a garment.
+    Return the polygon that an annotator clicks around the visible part of a garment.
 
     Args:
         visible: bool (H, W).
@@ -43,7 +43,7 @@ def outline_polygon(visible: np.ndarray, rng: np.random.Generator) -> np.ndarray
 
 
 def _with_steps(points: np.ndarray) -> np.ndarray:
-    """The same ring with clicks at most _STEP pixels apart on its long straight edges."""
+    """Return the same ring with clicks at most _STEP pixels apart on its long straight edges."""
     ahead = np.roll(points, -1, axis=0)
     counts = np.maximum(np.hypot(*(ahead - points).T) // _STEP, 1).astype(int)
     start = np.repeat(np.arange(len(points)), counts)
@@ -52,25 +52,27 @@ def _with_steps(points: np.ndarray) -> np.ndarray:
 
 
 def _number(value: float) -> float:
-    """Six significant digits, as in the real files."""
+    """Round to six significant digits, as in the real files."""
     return float(f"{value:.6g}")
 
 
 def rect_of(polygon: np.ndarray) -> dict[str, float | int]:
-    """The rect that the real data derives from a polygon: half a pixel up and left, width and height truncated."""
+    """
+    Return the rect that the real data derives from a polygon: half a pixel up and left, width and height truncated.
+    """
     x, y = polygon.min(axis=0)
     width, height = polygon.max(axis=0) - (x, y)
     return {"X좌표": _number(x - 0.5), "Y좌표": _number(y - 0.5), "가로": int(width), "세로": int(height)}
 
 
 def shuffled(rng: np.random.Generator, entry: dict) -> dict:
-    """The same dict with its keys in another order."""
+    """Return the same dict with its keys in another order."""
     keys = list(entry)
     return {keys[i]: entry[keys[i]] for i in rng.permutation(len(keys))}
 
 
 def polygon_entry(polygon: np.ndarray) -> dict[str, float]:
-    """A polygon as the flat dict X좌표1, Y좌표1, X좌표2 ..."""
+    """Turn a polygon into the flat dict X좌표1, Y좌표1, X좌표2 ..."""
     entry = {}
     for i, (x, y) in enumerate(polygon.tolist(), 1):
         entry[f"X좌표{i}"], entry[f"Y좌표{i}"] = x, y
@@ -78,12 +80,12 @@ def polygon_entry(polygon: np.ndarray) -> dict[str, float]:
 
 
 def polygon_points(entry: dict[str, float]) -> np.ndarray:
-    """The points (n, 2) of such a dict."""
+    """Return the points (n, 2) of such a dict."""
     return np.array([(entry[f"X좌표{i}"], entry[f"Y좌표{i}"]) for i in range(1, len(entry) // 2 + 1)])
 
 
 def label_entry(garment: Garment, schema: AttributeSchema) -> dict[str, Any]:
-    """A garment's labels in Korean. What is none, hidden or not applicable has no key."""
+    """Write a garment's labels in Korean. What is none, hidden or not applicable has no key."""
     part = schema.parts.labels[schema.parts.index(garment.part)].name
     entry: dict[str, Any] = {
         schema.keys["category"]: schema.categories.labels[schema.categories.index(garment.category)].korean
@@ -110,7 +112,7 @@ def build_annotation(
     schema: AttributeSchema,
 ) -> dict[str, Any]:
     """
-    One annotation file's content, clean and in a fixed order of keys.
+    Build one annotation file's content, clean and in a fixed order of keys.
 
     Args:
         image_id, file_name, created: of the picture; `file_name` is its original name, not that on the disk.

@@ -1,4 +1,4 @@
-"""Drawing in figure units on a picture, with edges finer than a pixel."""
+"""This module draws in figure units on a picture, with edges finer than a pixel."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Color = tuple[float, float, float]
 
 class Canvas:
     """
-    A picture and the pose of the figure in it.
+    A canvas is a picture and the pose of the figure in it.
 
     Attributes:
         image: uint8 (H, W, 3), RGB.
@@ -37,14 +37,14 @@ class Canvas:
         return np.round(self.pose.to_pixels(points) * (1 << _SHIFT)).astype(np.int32)
 
     def pixels(self, size: float) -> int:
-        """A width in figure units as a line's width in pixels, at least 1."""
+        """Turn a width in figure units into a line's width in pixels, at least 1."""
         return max(1, round(size * self.pose.unit))
 
     def fill(self, image: np.ndarray, points, color) -> None:
         cv2.fillPoly(image, [self._fixed(points)], color, cv2.LINE_AA, _SHIFT)
 
     def line(self, image: np.ndarray, points, color, width: float, closed: bool = False) -> None:
-        """`width` in figure units."""
+        """Draw a line; `width` is in figure units."""
         cv2.polylines(image, [self._fixed(points)], closed, color, self.pixels(width), cv2.LINE_AA, _SHIFT)
 
     def disc(self, image: np.ndarray, x: float, y: float, radius: float, color) -> None:
@@ -53,7 +53,7 @@ class Canvas:
         cv2.circle(image, (int(center[0]), int(center[1])), scale, color, -1, cv2.LINE_AA, _SHIFT)
 
     def mask(self, fills, cuts=()) -> np.ndarray:
-        """uint8 (H, W), 0..255: the union of `fills` without `cuts`, anti-aliased."""
+        """Draw the union of `fills` without `cuts`, anti-aliased; uint8 (H, W), 0..255."""
         mask = np.zeros((self.height, self.width), dtype=np.uint8)
         for points in fills:
             self.fill(mask, points, 255)
@@ -78,7 +78,7 @@ class Canvas:
 
 
 def tone(color, amount: float = 0.42) -> Color:
-    """A darker shade of a colour, or a lighter one of a dark colour."""
+    """Return a darker shade of a colour, or a lighter one of a dark colour."""
     c = np.asarray(color, dtype=np.float64)
     dark = c @ (0.299, 0.587, 0.114) < 75
     c = c + (255 - c) * amount if dark else c * (1 - amount)

@@ -1,4 +1,7 @@
-"""A garment's cloth: colour, pattern, material, folds. Painted on a layer of its own that is later cut to shape."""
+"""
+This module paints a garment's cloth: colour, pattern, material, folds. It is painted on a layer of its own that is
+later cut to shape.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ _WORDS = ("LOVE", "SEOUL", "PARIS", "RUN", "1988", "HELLO")
 
 
 class Cloth:
-    """A garment being painted: its texture layer, and its colours."""
+    """This is a garment being painted: its texture layer, and its colours."""
 
     def __init__(self, canvas: Canvas, garment: Garment, shape: Shape, mask: np.ndarray, rng: np.random.Generator):
         self.canvas, self.garment, self.shape, self.rng = canvas, garment, shape, rng
@@ -28,7 +31,7 @@ class Cloth:
         self.box = np.s_[y : y + h, x : x + w]  # where there is cloth at all
 
     def to_pixels(self) -> np.ndarray:
-        """float (2, 3): figure units to the box's own pixels."""
+        """Return the map from figure units to the box's own pixels, float (2, 3)."""
         rows, columns = self.box
         return self.canvas.pose.matrix - np.array([[0, 0, columns.start], [0, 0, rows.start]])
 
@@ -42,13 +45,13 @@ class Cloth:
         self.canvas.disc(self.layer, x, y, radius, color or self.seam)
 
     def patch(self, points, color: Color | None = None) -> None:
-        """A piece sewn on: filled and outlined."""
+        """Sew on a piece: it is filled and outlined."""
         self.fill(points, color or self.accent)
         self.canvas.line(self.layer, points, self.seam, 0.007, closed=True)
 
 
 def _texture(name: str, u: np.ndarray, v: np.ndarray, rng: np.random.Generator) -> np.ndarray | None:
-    """float32 (h, w): what a material does to the brightness of each pixel, or None for a smooth one."""
+    """Compute what a material does to the brightness of each pixel, float32 (h, w), or None for a smooth one."""
     turn = np.float32(2 * np.pi)
     if name == "denim":
         return 1 + np.float32(0.11) * np.sign(np.sin(turn * (u + v) / 0.034))
@@ -75,7 +78,7 @@ def _texture(name: str, u: np.ndarray, v: np.ndarray, rng: np.random.Generator) 
 
 
 def paint_cloth(cloth: Cloth) -> None:
-    """Colour, pattern, material and folds, on the box around the cloth."""
+    """Paint colour, pattern, material and folds on the box around the cloth."""
     canvas, garment, rng = cloth.canvas, cloth.garment, cloth.rng
     u, v = canvas.u[cloth.box], canvas.v[cloth.box]
     folds = 1.03 - 0.9 * u * u + 0.03 * np.sin(38 * u + 7 * v + rng.uniform(0, 6))
@@ -101,7 +104,7 @@ def paint_cloth(cloth: Cloth) -> None:
 
 
 def paint_chest(cloth: Cloth) -> None:
-    """A picture or words on the chest, in the second colour."""
+    """Paint a picture or words on the chest, in the second colour."""
     if cloth.garment.print[0] not in ("graphic", "lettering"):
         return
     y = max(opening_bottom(cloth.garment) + 0.055, 0.30)

@@ -1,4 +1,4 @@
-"""The demo set: pictures and annotations, drawn one by one and written in the real layout."""
+"""This module draws the demo set: pictures and annotations, drawn one by one and written in the real layout."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _JPEG = [cv2.IMWRITE_JPEG_QUALITY, 92]
 @dataclass(frozen=True)
 class Example:
     """
-    One picture and its annotation.
+    An example is one picture and its annotation.
 
     Attributes:
         image_id: unique over both splits.
@@ -117,7 +117,7 @@ def draw_example(
 def _dress(
     canvas: Canvas, outfit: list[Garment], rng: np.random.Generator, brush: np.random.Generator, with_image: bool
 ) -> list[tuple[Garment, np.ndarray]]:
-    """Draw the person in its garments; the garments that can be seen, each with its polygon."""
+    """Draw the person in its garments, and return the garments that can be seen, each with its polygon."""
     person = Person(canvas, rng)
     shapes = [shape_of(garment, canvas.pose, rng) for garment in outfit]
     masks = [masks_of(canvas, shape) for shape in shapes]
@@ -142,7 +142,9 @@ def _created(rng: np.random.Generator) -> str:
 
 
 def _original_name(rng: np.random.Generator, split: int, index: int) -> str:
-    """As in the real set: about a quarter tell the look, PREFIX_NNN_MM; names are not unique by rule."""
+    """
+    Make a file name as in the real set: about a quarter tell the look, PREFIX_NNN_MM; names are not unique by rule.
+    """
     if rng.random() < 0.25:
         brand = _BRANDS[int(rng.integers(len(_BRANDS)))]
         return f"{brand}_{2 * index + split:03d}_{rng.integers(1, 5):02d}.{'jpg' if rng.random() < 0.8 else 'JPG'}"
@@ -227,7 +229,7 @@ def _prepare(output: Path, arguments: dict[str, Any]) -> None:
 
 
 def _write(folder: Path, example: Example) -> bool:
-    """Write an example's files; whether an image was among them."""
+    """Write an example's files, and return whether an image was among them."""
     text = json.dumps(example.annotation, ensure_ascii=False, separators=(",", ":"))
     if "truncated" in example.planted:
         text = text[: len(text) // 2]

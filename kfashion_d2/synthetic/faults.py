@@ -1,4 +1,4 @@
-"""The faults of the real files, planted at stated rates. Each function changes an annotation in place."""
+"""This module plants the faults of the real files at stated rates. Each function changes an annotation in place."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _pick_part(details: dict, rng: np.random.Generator) -> str:
 
 
 def drop_tier_b(labels: dict[str, Any], schema: AttributeSchema) -> None:
-    """A garment that only the first labelling tier saw."""
+    """Leave of a garment what the first labelling tier saw."""
     labels.pop(schema.keys["category"], None)
     for group in schema.groups:
         if group.tier == "B":
@@ -46,7 +46,7 @@ def drop_tier_b(labels: dict[str, Any], schema: AttributeSchema) -> None:
 
 
 def spell_otherwise(labels: dict[str, Any], rng: np.random.Generator) -> None:
-    """Aliases where there are some, else decomposed Hangul; the collar under its other key."""
+    """Spell values by their aliases where there are some, else in decomposed Hangul; the collar under its other key."""
     for key, value in list(labels.items()):
         values = value if isinstance(value, list) else [value]
         values = [_ALIASES.get(v, v) for v in values]
@@ -59,14 +59,14 @@ def spell_otherwise(labels: dict[str, Any], rng: np.random.Generator) -> None:
 
 
 def _rect_off(details: dict, rng: np.random.Generator) -> None:
-    """A rect that is not the polygon's by the rule, but near it."""
+    """Make a rect that is not the polygon's by the rule, but near it."""
     rect = details["렉트좌표"][_pick_part(details, rng)][0]
     rect["X좌표"] = float(f"{rect['X좌표'] + 1.5:.6g}")
     rect["세로"] += 2
 
 
 def _rect_elsewhere(details: dict, rng: np.random.Generator) -> None:
-    """A rect that disagrees with the polygon: IoU below 0.8."""
+    """Make a rect that disagrees with the polygon: IoU below 0.8."""
     rect = details["렉트좌표"][_pick_part(details, rng)][0]
     rect["가로"] = max(1, rect["가로"] * 2 // 3)
 
@@ -84,7 +84,7 @@ def _polygon_missing(details: dict, rng: np.random.Generator) -> None:
 
 
 def _stray_ends(details: dict, rng: np.random.Generator) -> None:
-    """The labelling tool's undo leaves (0, 0) at the end."""
+    """End polygons as the labelling tool's undo does: with (0, 0)."""
     polygon = details["폴리곤좌표"][_pick_part(details, rng)][0]
     n = len(polygon) // 2
     for i in (n + 1, n + 2):
@@ -92,7 +92,7 @@ def _stray_ends(details: dict, rng: np.random.Generator) -> None:
 
 
 def _leaves_picture(details: dict, height: int) -> None:
-    """The point nearest to the picture's upper or lower edge is clicked beyond it; the rect follows the polygon."""
+    """Click the point nearest to the picture's upper or lower edge beyond it; the rect follows the polygon."""
     points = [
         (min(value, height - value), part, key)
         for part in _garment_parts(details)

@@ -1,5 +1,5 @@
 """
-A person and the outlines of what it wears, in figure units.
+This module has a person and the outlines of what it wears, in figure units.
 
 Figure units: x from the body's middle to the picture's right, y down; y = 0 is the top of the head, y = 1 the soles.
 A `Pose` takes them to pixels. All outlines are float arrays (N, 2).
@@ -67,14 +67,14 @@ _SKIRT = {
 
 
 def widths_at(levels, y) -> np.ndarray:
-    """Half widths, given at the body's levels, at any y."""
+    """Return half widths, given at the body's levels, at any y."""
     return np.interp(y, _LEVELS, levels)
 
 
 @dataclass(frozen=True)
 class Pose:
     """
-    Where the figure stands and how it holds itself.
+    A pose says where the figure stands and how it holds itself.
 
     Attributes:
         matrix: float (2, 3), figure units to pixels.
@@ -89,11 +89,11 @@ class Pose:
     spread: float
 
     def to_pixels(self, points) -> np.ndarray:
-        """Figure units (N, 2) to pixel-centre coordinates (N, 2)."""
+        """Turn figure units (N, 2) into pixel-centre coordinates (N, 2)."""
         return np.asarray(points, dtype=np.float64) @ self.matrix[:, :2].T + self.matrix[:, 2]
 
     def arm(self, side: int, start: float, end: float, width_start: float, width_end: float) -> np.ndarray:
-        """The outline of a stretch of an arm: `start` and `end` from 0 (shoulder) to 1 (wrist), half widths."""
+        """Return the outline of a stretch of an arm: `start` and `end` from 0 (shoulder) to 1 (wrist), half widths."""
         upper, fore = self.arms[0 if side < 0 else 1]
         shoulder = np.array([side * 0.143, 0.222])
         elbow = shoulder + 0.15 * np.array([side * np.sin(upper), np.cos(upper)])
@@ -108,12 +108,12 @@ class Pose:
         return np.concatenate([path + normal * half, (path - normal * half)[::-1]])
 
     def leg_x(self, y) -> np.ndarray:
-        """Distance of a leg's middle from the body's middle at height y."""
+        """Return the distance of a leg's middle from the body's middle at height y."""
         return 0.066 + self.spread * np.clip((np.asarray(y) - CROTCH_Y) / 0.4, 0, 1)
 
 
 def sample_pose(rng: np.random.Generator, height: int, width: int) -> Pose:
-    """A standing person that fills the picture, its place, size, tilt, arms and legs varied a little."""
+    """Draw a standing person that fills the picture, its place, size, tilt, arms and legs varied a little."""
     unit = height * rng.uniform(0.93, 1.05)
     wide = rng.uniform(0.95, 1.06)
     angle = np.deg2rad(rng.uniform(-3, 3))
@@ -127,7 +127,9 @@ def sample_pose(rng: np.random.Generator, height: int, width: int) -> Pose:
 
 @dataclass(frozen=True)
 class Piece:
-    """A piece laid on the cloth: an outline in the accent's colour ("accent") or the seams' ("seam"), or a "line"."""
+    """
+    A piece is laid on the cloth: an outline in the accent's colour ("accent") or the seams' ("seam"), or a "line".
+    """
 
     points: np.ndarray
     kind: str = "accent"
@@ -136,7 +138,7 @@ class Piece:
 @dataclass
 class Shape:
     """
-    A garment's geometry.
+    A shape is a garment's geometry.
 
     Attributes:
         fills: outlines whose union the cloth covers.
@@ -165,16 +167,16 @@ class Shape:
 
     @property
     def hem_band(self) -> float:
-        """Where the hem's accent begins."""
+        """Return where the hem's accent begins."""
         return self.hem - min(BAND, 0.22 * (self.hem - self.top))
 
     def band(self, start: float, end: float) -> np.ndarray:
-        """The trunk between two heights, as an outline."""
+        """Return the trunk between two heights, as an outline."""
         return trunk(self.levels, start, end)
 
 
 def trunk(levels, start: float, end: float, sag: float = 0.008) -> np.ndarray:
-    """The outline of a trunk from height `start` to `end`; its hem sags a little in the middle."""
+    """Return the outline of a trunk from height `start` to `end`; its hem sags a little in the middle."""
     y = np.linspace(start, end, 12)
     half = widths_at(levels, y)
     x = np.linspace(half[-1], -half[-1], 5)[1:-1]
@@ -183,7 +185,7 @@ def trunk(levels, start: float, end: float, sag: float = 0.008) -> np.ndarray:
 
 
 def mirrored(points) -> np.ndarray:
-    """The same outline on the body's other side."""
+    """Return the same outline on the body's other side."""
     return np.asarray(points, dtype=np.float64) * (-1, 1)
 
 
@@ -210,7 +212,7 @@ def _add_legs(shape: Shape, garment: Garment, pose: Pose, start: float) -> None:
 
 
 def _cut_band(leg: np.ndarray, y: float) -> np.ndarray:
-    """The part of a leg's outline below `y`."""
+    """Return the part of a leg's outline below `y`."""
     n = len(leg) // 2
     outer, inner = leg[:n], leg[n:][::-1]
     below = np.linspace(y, outer[-1, 1], 4)
@@ -219,7 +221,7 @@ def _cut_band(leg: np.ndarray, y: float) -> np.ndarray:
 
 
 def bottom_shape(garment: Garment, pose: Pose, hem: float) -> Shape:
-    """A skirt or trousers of the garment's length and fit."""
+    """Shape a skirt or trousers of the garment's length and fit."""
     if garment.category == "skirt":
         middle, end = _SKIRT[garment.fit]
         t = np.clip((hem - WAIST_Y) / 0.58, 0.45, 1.0)  # a mini flares over less height, so less far
@@ -250,7 +252,7 @@ def bottom_shape(garment: Garment, pose: Pose, hem: float) -> Shape:
 
 
 def _add_sleeves(shape: Shape, garment: Garment, pose: Pose) -> None:
-    """Sleeves along the arms, with the seam where they are set in; a one-shoulder garment has one."""
+    """Add sleeves along the arms, with the seam where they are set in; a one-shoulder garment has one."""
     end = _SLEEVE_END.get(garment.sleeve_length or "", 0.0)
     if not end or "sleeve_length" in garment.hidden:
         return
@@ -267,7 +269,7 @@ def _add_sleeves(shape: Shape, garment: Garment, pose: Pose) -> None:
 
 
 def upper_shape(garment: Garment, pose: Pose, hem: float) -> Shape:
-    """The trunk, sleeves and skirt or legs of a top, an outer or a dress, before its neckline is cut."""
+    """Shape the trunk, sleeves and skirt or legs of a top, an outer or a dress, before its neckline is cut."""
     levels = {"top": _TOP, "outer": _OUTER, "dress": _DRESS}[garment.part][garment.fit]
     if garment.category == "jumpsuit":
         levels = _TOP[garment.fit]

@@ -1,5 +1,5 @@
 """
-What the people of the demo set wear: labels drawn as evenly as the body, the part and the view allow.
+This module draws what the people of the demo set wear: labels as evenly as the body, the part and the view allow.
 
 A label is given only where the drawing shows it. Groups that an outer hides are in ``Garment.hidden``.
 """
@@ -127,7 +127,7 @@ HEMS = {
 @dataclass
 class Garment:
     """
-    One garment's labels, by English name; None: the group does not apply or was not drawn.
+    This is one garment's labels, by English name; None: the group does not apply or was not drawn.
 
     Attributes:
         hidden: groups that the drawing does not show, and which therefore get no label.
@@ -151,7 +151,7 @@ class Garment:
 
     @property
     def hem(self) -> float:
-        """The hem's place on the body, in figure units."""
+        """Return the hem's place on the body, in figure units."""
         return 0.345 if self.category == "bra top" else HEMS[self.part][self.length]
 
 
@@ -216,8 +216,8 @@ def _part_names(group: str, part: str) -> list[str]:
 @cache
 def _joint(part: str, inside: bool) -> tuple[list[tuple[str, str, str, str]], np.ndarray]:
     """
-    The combinations of category, neckline, collar and sleeve that can be, and their cumulated probabilities:
-    as even in each of the four as the constraints allow (iterative proportional fitting, damped); see _NONE_SHARE.
+    List the combinations of category, neckline, collar and sleeve that can be, and their cumulated probabilities: as
+    even in each of the four as the constraints allow (iterative proportional fitting, damped); see _NONE_SHARE.
     """
     schema = kfashion_schema()
     categories = [
@@ -256,12 +256,14 @@ def _distance(a: str, b: str) -> float:
 
 
 def _other_color(rng: np.random.Generator, taken: list[str], least: float) -> str:
-    """A colour that differs from those taken by at least `least`, summed over RGB."""
+    """Draw a colour that differs from those taken by at least `least`, summed over RGB."""
     return _pick(rng, [c for c in COLORS if all(_distance(c, t) >= least for t in taken)])
 
 
 def _sample_surface(rng: np.random.Generator, garment: Garment) -> None:
-    """Prints, materials and details; a print's second colour is the sub colour, so a plain garment may have none."""
+    """
+    Draw prints, materials and details; a print's second colour is the sub colour, so a plain garment may have none.
+    """
     if garment.category == "t-shirt":
         garment.print = [_pick(rng, ("graphic", "lettering"))]
     elif garment.sub_color == NONE or rng.random() < max(
@@ -284,7 +286,7 @@ def _sample_surface(rng: np.random.Generator, garment: Garment) -> None:
 
 def sample_garment(rng: np.random.Generator, part: str, taken: list[str], inside: bool = False) -> Garment:
     """
-    One garment.
+    Draw one garment.
 
     Args:
         rng: the picture's generator.

@@ -1,4 +1,4 @@
-"""A long tail for the demo set: within a group, each label rarer than the one before it."""
+"""This module gives the demo set a long tail: within a group, each label is rarer than the one before it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CANDIDATES = 64
 
 @cache
 def label_weights(imbalance: float) -> dict[str, dict[str, float]]:
-    """Return the weight of each label of each group, 1 on average in a group; `none` counts as the first label."""
+    """Return group -> label -> weight, 1 on average; `none` is as common as the first label."""
     weights = {}
     for group in kfashion_schema().groups:
         names = sorted((label.name for label in group.labels), key=lambda name: name != NONE)  # stable
@@ -38,7 +38,7 @@ def _weight(garment: Garment, imbalance: float) -> float:
 
 def sample_unevenly(rng: np.random.Generator, sample: Callable[[], Garment], imbalance: float) -> Garment:
     """
-    One of several garments, in proportion to how common its labels are to be.
+    Draw one of several garments, in proportion to how common its labels are to be.
 
     Labels of a group fall off exponentially in the schema's order, the first `imbalance` times as common as the last
     (arXiv 1901.05555), as far as what must go together lets them.

@@ -1,4 +1,7 @@
-"""What tells a garment's category, and its details: seams, buttons, pockets, zippers, quilting, pleats ..."""
+"""
+This module draws what tells a garment's category, and its details: seams, buttons, pockets, zippers, quilting, pleats
+...
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,7 @@ def _pocket(cloth: Cloth, x: float, y: float, width: float, height: float) -> No
 
 
 def _edge_x(cloth: Cloth, y: float) -> float:
-    """Where an open outer's front edge is at height y."""
+    """Return where an open outer's front edge is at height y."""
     gap = cloth.shape.gap
     if gap is None:
         return 0.0
@@ -261,13 +264,15 @@ _MARKS = {
 
 
 def paint_mark(cloth: Cloth) -> None:
-    """The mark of the garment's category; tops, t-shirts, skirts, dresses and jumpsuits tell by shape and print."""
+    """
+    Paint the mark of the garment's category; tops, t-shirts, skirts, dresses and jumpsuits tell by shape and print.
+    """
     if cloth.garment.category in _MARKS:
         _MARKS[cloth.garment.category](cloth)
 
 
 def cut_details(shape: Shape, garment: Garment) -> None:
-    """The details that are openings in the cloth."""
+    """Cut the details that are openings in the cloth."""
     if "slit" in garment.detail:
         x = 0.06
         cut = np.array([(x, shape.hem + 0.03), (x + 0.01, shape.hem - 0.14), (x + 0.05, shape.hem + 0.03)])
@@ -282,7 +287,7 @@ def cut_details(shape: Shape, garment: Garment) -> None:
 
 
 def paint_details(cloth: Cloth) -> None:
-    """The details that come on top of the category's own."""
+    """Paint the details that come on top of the category's own."""
     garment, shape = cloth.garment, cloth.shape
     details = set(garment.detail)
     strong = cloth.sub or tone(cloth.main, 0.45)

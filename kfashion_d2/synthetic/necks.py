@@ -1,4 +1,7 @@
-"""Necklines as cuts, hoods and high necks as cloth, collars as pieces laid on top. Figure units throughout."""
+"""
+This module draws necklines as cuts, hoods and high necks as cloth, collars as pieces laid on top. Figure units
+throughout.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ _FAR = 0.6
 
 
 def _arc(center: tuple[float, float], rx: float, ry: float, start: float, end: float, n: int = 13) -> np.ndarray:
-    """Points of an ellipse; angles in degrees, 0 to the right, 90 down."""
+    """Return points of an ellipse; angles in degrees, 0 to the right, 90 down."""
     angle = np.deg2rad(np.linspace(start, end, n))
     return np.stack([center[0] + rx * np.cos(angle), center[1] + ry * np.sin(angle)], axis=1)
 
@@ -39,7 +42,7 @@ _HEART = np.concatenate(
 
 
 def _above(edge: np.ndarray) -> np.ndarray:
-    """All that lies above a line that runs from right to left."""
+    """Return all that lies above a line that runs from right to left."""
     return np.concatenate([edge, [(edge[-1, 0], 0.0), (edge[0, 0], 0.0)]])
 
 
@@ -80,7 +83,7 @@ def _cut_bare_shoulders(shape: Shape, garment: Garment) -> bool:
 
 
 def opening_width(garment: Garment) -> float:
-    """Half width of the neck's opening at the shoulders, where a collar starts."""
+    """Return the half width of the neck's opening at the shoulders, where a collar starts."""
     if garment.part == "outer":
         return 0.078
     widths = {"round neck": 0.058, "u-neck": 0.056, "v-neck": 0.070, "square neck": 0.084, "boat neck": 0.11}
@@ -88,7 +91,7 @@ def opening_width(garment: Garment) -> float:
 
 
 def opening_bottom(garment: Garment) -> float:
-    """The lowest point of the neck's opening."""
+    """Return the lowest point of the neck's opening."""
     bottoms = {"round neck": 0.238, "u-neck": 0.318, "v-neck": 0.322, "square neck": 0.268, "sweetheart": 0.292}
     return bottoms.get(garment.neckline or "", 0.195)
 
@@ -114,7 +117,7 @@ def add_neckline(shape: Shape, garment: Garment) -> None:
 
 
 def front_gap(garment: Garment, hem: float) -> np.ndarray:
-    """What an open outer leaves free in front: its right edge downwards, then its left edge upwards."""
+    """Return what an open outer leaves free in front: its right edge downwards, then its left edge upwards."""
     knots = {
         "v-neck": ((0.13, 0.112), (0.19, 0.112), (0.36, 0.062)),
         "u-neck": ((0.13, 0.098), (0.29, 0.098), (0.325, 0.085), (0.35, 0.062)),
@@ -133,7 +136,7 @@ def _pair(points) -> list[Piece]:
 
 
 def bow(x: float, y: float, size: float) -> list[Piece]:
-    """A ribbon's bow with two tails."""
+    """Return a ribbon's bow with two tails."""
     loop = np.array([(0.0, 0.0), (0.85, -0.5), (1.05, -0.1), (0.9, 0.45)]) * size
     tail = np.array([(0.0, 0.0), (0.5, 0.75), (0.62, 1.5), (0.22, 1.45)]) * size
     at = np.array([x, y])
@@ -142,7 +145,7 @@ def bow(x: float, y: float, size: float) -> list[Piece]:
 
 
 def collar_pieces(garment: Garment) -> list[Piece]:
-    """The collar on top of the cloth; on an open outer it stands beside the front, not across it."""
+    """Return the collar on top of the cloth; on an open outer it stands beside the front, not across it."""
     w = opening_width(garment)
     outer = garment.part == "outer"
     bottom = opening_bottom(garment)

@@ -1,4 +1,4 @@
-"""What a person of the demo set wears together."""
+"""This module decides what a person of the demo set wears together."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .long_tail import sample_unevenly
 
 def sample_outfit(rng: np.random.Generator, imbalance: float = 1.0) -> list[Garment]:
     """
-    The garments of a picture, from the innermost to the outermost.
+    Draw the garments of a picture, from the innermost to the outermost.
 
     Args:
         imbalance: how many times as common a group's first label is as its last; see :func:`sample_unevenly`.

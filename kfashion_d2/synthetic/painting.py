@@ -1,4 +1,4 @@
-"""Draw one garment: its geometry, the pixels that it covers, and its painting on the picture."""
+"""This module draws one garment: its geometry, the pixels that it covers, and its painting on the picture."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _CROSS = np.ones((3, 3), np.uint8)
 
 
 def shape_of(garment: Garment, pose: Pose, rng: np.random.Generator) -> Shape:
-    """The garment's geometry on this figure; the hem's place varies a little within its length."""
+    """Return the garment's geometry on this figure; the hem's place varies a little within its length."""
     hem = garment.hem + rng.uniform(-0.008, 0.008)
     if garment.part == "bottom":
         shape = bottom_shape(garment, pose, hem)
@@ -32,7 +32,7 @@ def shape_of(garment: Garment, pose: Pose, rng: np.random.Generator) -> Shape:
 
 def masks_of(canvas: Canvas, shape: Shape) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """
-    The pixels of a garment, as if nothing were worn over it.
+    Return the pixels of a garment, as if nothing were worn over it.
 
     Returns:
         cloth uint8 (H, W), 0..255: the cloth without the pieces laid on it, anti-aliased.
@@ -76,7 +76,7 @@ def paint_garment(canvas: Canvas, garment: Garment, shape: Shape, mask: np.ndarr
 
 
 def _paint_edges(cloth: Cloth, mask: np.ndarray) -> None:
-    """A thin line around the cloth, a strong dark one around an outer; piping along the neck's opening."""
+    """Draw a thin line around the cloth, a strong dark one around an outer; piping along the neck's opening."""
     canvas, is_outer = cloth.canvas, cloth.garment.part == "outer"
     grown = cv2.dilate(mask, _CROSS)
     edge = cv2.subtract(grown if is_outer else mask, cv2.erode(mask, _CROSS))

@@ -1,4 +1,7 @@
-"""Patterns: tiles that repeat over the cloth, and the two that spread over it; 0 the main colour, 1 the second."""
+"""
+This module has patterns: tiles that repeat over the cloth, and the two that spread over it; 0 is the main colour, 1 the
+second.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,7 @@ _HOUNDSTOOTH = np.array(
 
 
 def _blobs(u: np.ndarray, v: np.ndarray, centers, size: float) -> np.ndarray:
-    """Distance to the nearest centre on the repeating tile, in units of `size`."""
+    """Compute the distance to the nearest centre on the repeating tile, in units of `size`."""
     distance = np.full(u.shape, np.inf)
     for x, y in centers:
         du, dv = (u - x + 0.5) % 1 - 0.5, (v - y + 0.5) % 1 - 0.5
@@ -102,7 +105,7 @@ def _pattern(name: str, u: np.ndarray, v: np.ndarray) -> np.ndarray:
 
 @cache
 def _tile(name: str) -> np.ndarray:
-    """float32 (24, 24): one tile, anti-aliased."""
+    """Draw one tile, anti-aliased; float32 (24, 24)."""
     if name == "houndstooth":
         return cv2.resize(_HOUNDSTOOTH, (_TILE, _TILE), interpolation=cv2.INTER_NEAREST)
     size = _TILE * _FINE
@@ -115,7 +118,7 @@ def print_alpha(
     name: str, rng: np.random.Generator, u: np.ndarray, v: np.ndarray, matrix: np.ndarray, span: tuple[float, float]
 ) -> np.ndarray | None:
     """
-    How much of the second colour a print puts on each pixel.
+    Compute how much of the second colour a print puts on each pixel.
 
     Args:
         name: the print.

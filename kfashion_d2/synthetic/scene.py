@@ -1,4 +1,4 @@
-"""The picture around the garments: wall, floor, clutter, the person's skin, hair and shoes."""
+"""This module draws the picture around the garments: wall, floor, clutter, the person's skin, hair and shoes."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ _SIZES = ((224, 224), (224, 216), (240, 224), (232, 208), (248, 224))
 
 
 def sample_size(rng: np.random.Generator) -> tuple[int, int]:
-    """A picture's (height, width)."""
+    """Draw a picture's (height, width)."""
     return _SIZES[int(rng.integers(len(_SIZES)))]
 
 
 def _wall_color(hue: float, light: float) -> np.ndarray:
-    """A pale colour, RGB."""
+    """Draw a pale colour, RGB."""
     rgb = cv2.cvtColor(np.array([[[hue * 179, 46, light * 255]]], dtype=np.uint8), cv2.COLOR_HSV2RGB)
     return rgb[0, 0].astype(np.float32)
 
 
 def background(rng: np.random.Generator, height: int, width: int, style: int) -> np.ndarray:
     """
-    A wall that depends on the style (hue and pattern), a floor, light from one side, and clutter.
+    Draw a wall that depends on the style (hue and pattern), a floor, light from one side, and clutter.
 
     Returns:
         uint8 (height, width, 3), RGB.
@@ -54,7 +54,7 @@ def background(rng: np.random.Generator, height: int, width: int, style: int) ->
 
 
 def _clutter(rng: np.random.Generator, image: np.ndarray, floor: int) -> None:
-    """A frame, a lamp, a box or a plant; never large, never vivid."""
+    """Draw a frame, a lamp, a box or a plant; never large, never vivid."""
     height, width = image.shape[:2]
     color = tuple(float(c) for c in _wall_color(rng.random(), rng.uniform(0.35, 0.95)))
     edge = tone(color, 0.3)
@@ -80,7 +80,7 @@ def _clutter(rng: np.random.Generator, image: np.ndarray, floor: int) -> None:
 
 
 class Person:
-    """Draws the body, in two goes: what garments cover, and the head on top of them."""
+    """This object draws the body, in two goes: what garments cover, and the head on top of them."""
 
     def __init__(self, canvas: Canvas, rng: np.random.Generator):
         self.canvas = canvas
@@ -96,7 +96,7 @@ class Person:
         self.canvas.line(self.canvas.image, points, self.shade, 0.004, closed=True)
 
     def draw_body(self) -> None:
-        """Long hair, shoes, legs, arms, trunk and neck."""
+        """Draw long hair, shoes, legs, arms, trunk and neck."""
         canvas, pose = self.canvas, self.canvas.pose
         if self.hair_style == 2:
             back = ellipse(0, 0.13, 0.092, 0.15)
@@ -120,7 +120,7 @@ class Person:
         canvas.fill(canvas.image, trunk(BODY, 0.21, 0.55), self.skin)
 
     def _head(self) -> tuple[np.ndarray, list[np.ndarray]]:
-        """Outlines of the face and of the hair in front."""
+        """Return outlines of the face and of the hair in front."""
         fringe = [(0.058, 0.085), (0.04, 0.045), (-0.02, 0.038), (-0.05, 0.06), (-0.06, 0.088)]
         hair = [np.concatenate([ellipse(0, 0.07, 0.062, 0.066)[12:25], fringe])]
         if self.hair_style == 1:
@@ -131,12 +131,12 @@ class Person:
         return ellipse(0, 0.082, 0.055, 0.066), hair
 
     def head_mask(self) -> np.ndarray:
-        """bool (H, W): the pixels that the head covers."""
+        """Return the pixels that the head covers, bool (H, W)."""
         face, hair = self._head()
         return self.canvas.mask([face, *hair]) > 127
 
     def draw_head(self) -> None:
-        """Face and hair, over the garments."""
+        """Draw face and hair, over the garments."""
         canvas, image = self.canvas, self.canvas.image
         face, hair = self._head()
         self._part(face)
@@ -149,14 +149,14 @@ class Person:
 
 
 def ellipse(x: float, y: float, rx: float, ry: float) -> np.ndarray:
-    """24 points, clockwise from the right."""
+    """Return 24 points, clockwise from the right."""
     angle = np.linspace(0, 2 * np.pi, 25)[:-1]
     points = np.stack([x + rx * np.cos(angle), y + ry * np.sin(angle)], axis=1)
     return np.concatenate([points, points[:1]])
 
 
 def finish(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
-    """Light and grain of the camera."""
+    """Add light and grain of the camera."""
     gain = rng.uniform(0.94, 1.05) * (1 + rng.uniform(-0.02, 0.02, 3))
     table = np.clip(np.arange(256)[:, None] * gain, 0, 255).astype(np.uint8)
     image = cv2.LUT(image, table[:, None, :])

@@ -10,7 +10,7 @@ from kfashion_d2.config import get_config_file
 from kfashion_d2.engine import setup_config, setup_loggers
 from kfashion_d2.engine.launch import launch
 from kfashion_d2.engine.run_checks import check_num_gpus, check_run
-from tests.engine.tiny_config import TINY, clean_catalogs, make_cfg  # noqa: F401
+from tests.engine.tiny_config import TINY, make_cfg
 
 
 @pytest.fixture
