@@ -29,7 +29,7 @@ _ENCODINGS = ("utf-8-sig", "cp949")
 
 class CocoFile(NamedTuple):
     """
-    A COCO file has its entries by their ids.
+    This is a COCO file as it was read, with its entries by their ids.
 
     Attributes:
         path: of the file, for messages.
@@ -130,10 +130,10 @@ def _category_names(schema: AttributeSchema) -> dict[str, tuple[int, str]]:
 
 class CocoRecords:
     """
-    This iterates over the records of a COCO file, and collects what was mended or dropped.
+    This iterator gives the records of a COCO file, and collects what was mended or dropped.
 
     Attributes:
-        problems (list): (label file's place in the COCO file, :class:`Problem`).
+        problems (list): (the entry, as in "annotation 7" or "image 5"; :class:`Problem`).
         num_dropped (dict): of `images` and `garments`.
     """
 
@@ -225,10 +225,10 @@ class CocoRecords:
         if "part" in anno:
             part = text(anno, "part", where)
             label_id(self.schema.parts.index, part, "part", where)
-        place = f"annotation {anno.get('id')}"
+        entry = f"annotation {anno.get('id')}"
 
         def note(key: str, reason: str, action: str = "repaired", value: Any = None) -> None:
-            self.problems.append((place, Problem(part, key, reason, action, value)))
+            self.problems.append((entry, Problem(part, key, reason, action, value)))
 
         bbox, ring = resolve_box_and_polygon(anno, width, height, where, note)
         if bbox is None:

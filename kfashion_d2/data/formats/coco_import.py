@@ -71,7 +71,7 @@ def import_coco(
     if records.problems:
         lines = (_problem_line(Path(output).resolve().name, path, *problem) for problem in records.problems)
         write_file(Path(output) / "problems.jsonl", "".join(lines).encode("utf-8", "backslashreplace"))
-    totals = Counter((p.reason, p.action, place.split()[0]) for place, p in records.problems)
+    totals = Counter((p.reason, p.action, entry.split()[0]) for entry, p in records.problems)
     return {
         **counts,
         "problems": [
@@ -81,12 +81,12 @@ def import_coco(
     }
 
 
-def _problem_line(split: str, path: Path, place: str, problem: Any) -> str:
-    entry = {"split": split, "path": f"{path}, {place}", **problem._asdict()}
+def _problem_line(split: str, path: Path, entry: str, problem: Any) -> str:
+    line = {"split": split, "path": f"{path}, {entry}", **problem._asdict()}
     try:
-        return json.dumps(entry, ensure_ascii=False, allow_nan=False) + "\n"
+        return json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n"
     except ValueError:  # NaN
-        return json.dumps({**entry, "value": repr(problem.value)}, ensure_ascii=False) + "\n"
+        return json.dumps({**line, "value": repr(problem.value)}, ensure_ascii=False) + "\n"
 
 
 def _tables(
@@ -109,12 +109,12 @@ def _file_columns(record: dict[str, Any], root: str, numbers: dict[tuple, int], 
     """Return the columns that say where an image is; an archive not seen before joins `zips`."""
     name, number, location = record["file_name"], -1, (0, 0, 0, 0)
     if name.startswith(PREFIX):
-        archive, name, found = parse_zip_uri(name)
-        key = (archive, found.zip_size, found.zip_mtime_ns)
+        archive, name, entry = parse_zip_uri(name)
+        key = (archive, entry.zip_size, entry.zip_mtime_ns)
         number = numbers.setdefault(key, len(zips))
         if number == len(zips):
             path = os.path.relpath(archive, root).replace(os.sep, "/")
-            zips.append({"path": path, "size": found.zip_size, "mtime_ns": found.zip_mtime_ns})
-        location = (found.offset, found.compressed_size, found.size, found.method)
+            zips.append({"path": path, "size": entry.zip_size, "mtime_ns": entry.zip_mtime_ns})
+        location = (entry.offset, entry.compressed_size, entry.size, entry.method)
     columns = (record["label_file"], name, number, *location)
     return dict(zip(FILE_FIELDS, columns, strict=True))

@@ -1,5 +1,5 @@
 """
-This module writes labels to look at again, as a list, for COCO viewers and for FiftyOne. No image is copied.
+This module writes labels to look at again: as a list, for COCO viewers and for FiftyOne. No image is copied.
 
     fiftyone.Dataset.from_dir("suspects_fiftyone", dataset_type=fiftyone.types.FiftyOneImageDetectionDataset,
                               data_path="data.json", include_all_data=True)
@@ -21,7 +21,7 @@ from .common import relative_name, write_object
 
 __all__ = ["export_suspects"]
 
-# Of the rows, what is told of a suspect whatever the format.
+# The keys of a row that are told of a suspect whatever the format.
 FIELDS = (
     "rank",
     "group",
@@ -54,31 +54,31 @@ def export_suspects(
         The files and folders written.
     """
     output = Path(output)
-    places = [_place(row, dataset) for row in rows]
-    written = [_write_csv(rows, places, output / "suspects.csv")]
+    locations = [_location(row, dataset) for row in rows]
+    written = [_write_csv(rows, locations, output / "suspects.csv")]
     if dataset is not None:
         written.append(_write_coco(rows, dataset, output / "suspects_coco.json"))
         written.append(_write_fiftyone(rows, dataset, output / "suspects_fiftyone"))
     return written
 
 
-def _place(row: Mapping[str, Any], dataset: KFashionDataset | None) -> dict[str, Any]:
-    place = {name: row[name] for name in ("image_id", "image_index", "place", "part")}
+def _location(row: Mapping[str, Any], dataset: KFashionDataset | None) -> dict[str, Any]:
+    location = {name: row[name] for name in ("image_id", "image_index", "place", "part")}
     if dataset is not None:
         image = dataset[row["image_index"]]
         names = {"file_name": relative_name(dataset, image["file_name"]), "label_file": image["label_file"]}
-        place = {**names, **place, "index": image["annotations"][row["place"]]["index"]}
-    return {**place, **dict(zip(("x0", "y0", "x1", "y1"), row["box"], strict=True))}
+        location = {**names, **location, "index": image["annotations"][row["place"]]["index"]}
+    return {**location, **dict(zip(("x0", "y0", "x1", "y1"), row["box"], strict=True))}
 
 
-def _write_csv(rows: Sequence[Mapping[str, Any]], places: Sequence[Mapping[str, Any]], path: Path) -> Path:
-    columns = [*FIELDS, *(places[0] if places else ("image_id", "image_index", "place", "part"))]
+def _write_csv(rows: Sequence[Mapping[str, Any]], locations: Sequence[Mapping[str, Any]], path: Path) -> Path:
+    columns = [*FIELDS, *(locations[0] if locations else ("image_id", "image_index", "place", "part"))]
     # The mark at the beginning lets spreadsheets see that it is UTF-8.
     with new_file(path) as file, io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as text:
         writer = csv.DictWriter(text, columns)
         writer.writeheader()
-        for row, place in zip(rows, places, strict=True):
-            writer.writerow({**{name: row[name] for name in FIELDS}, **place})
+        for row, location in zip(rows, locations, strict=True):
+            writer.writerow({**{name: row[name] for name in FIELDS}, **location})
     return path
 
 

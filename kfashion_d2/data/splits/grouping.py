@@ -51,9 +51,9 @@ def find_image_pairs(
     datasets: Sequence[KFashionDataset], *, images: bool = False, max_distance: int = 4, workers: int = 1
 ) -> ImagePairs:
     """
-    What keeps photographs together. Rows with a thing in common are linked to the first such row of every split, so
-    the number of pairs is linear, their connected components are the groups, and a pair crosses between any two splits
-    that share something.
+    Find the pairs of photographs that belong together. Rows with a thing in common are paired with the first such row
+    of every split, so the number of pairs is linear, their connected components are the groups, and a pair crosses
+    between any two splits that share something.
 
     Args:
         images: open every image, for the perceptual hash: imagehash's `phash`, 64 bits (needs the extra `splits`).
@@ -66,14 +66,15 @@ def find_image_pairs(
     """
     splits = np.repeat(np.arange(len(datasets)), [len(dataset) for dataset in datasets])
     ids = np.concatenate([dataset.image_ids for dataset in datasets])
-    found = [_same(ids, splits, 0), _same(_look_codes(datasets), splits, 1)]
+    pair_tables = [_equal_code_pairs(ids, splits, 0), _equal_code_pairs(_look_codes(datasets), splits, 1)]
     contents, hashes = _read_images(datasets, images, workers)
-    found.append(_same(contents, splits, 2))
+    pair_tables.append(_equal_code_pairs(contents, splits, 2))
     if hashes is not None:
         rows = np.flatnonzero([value is not None for value in hashes])
-        near = _near(np.array([hashes[row] for row in rows], dtype=np.uint64), splits[rows], max_distance)
-        found += [ImagePairs(rows[pair.first], rows[pair.second], pair.kind) for pair in near]
-    return ImagePairs(*(np.concatenate(column) for column in zip(*found, strict=True)))
+        row_hashes = np.array([hashes[row] for row in rows], dtype=np.uint64)
+        near = _near_hash_pairs(row_hashes, splits[rows], max_distance)
+        pair_tables += [ImagePairs(rows[pairs.first], rows[pairs.second], pairs.kind) for pairs in near]
+    return ImagePairs(*(np.concatenate(column) for column in zip(*pair_tables, strict=True)))
 
 
 def connected_groups(pairs: ImagePairs, num_rows: int) -> np.ndarray:
@@ -86,9 +87,9 @@ def connected_groups(pairs: ImagePairs, num_rows: int) -> np.ndarray:
     return connected_components(graph, directed=False)[1].astype(np.int64)
 
 
-def _same(codes: np.ndarray, splits: np.ndarray, kind: int) -> ImagePairs:
+def _equal_code_pairs(codes: np.ndarray, splits: np.ndarray, kind: int) -> ImagePairs:
     """
-    Pair the rows of one code.
+    Pair the rows that have one code; see :func:`find_image_pairs` for which of them.
 
     Args:
         codes: int64 (N,); -1 is no code.
@@ -134,7 +135,7 @@ def near_pairs(hashes: np.ndarray, max_distance: int) -> tuple[np.ndarray, np.nd
         Two int64 (M,) of positions in `hashes`, the smaller first, each pair once.
     """
     edges = np.linspace(0, 64, max_distance + 2).astype(int)
-    found = []
+    close_pairs = []
     for low, high in pairwise(edges.tolist()):
         band = (hashes >> np.uint64(low)) & np.uint64((1 << (high - low)) - 1)
         order = np.argsort(band, kind="stable")
@@ -146,23 +147,23 @@ def near_pairs(hashes: np.ndarray, max_distance: int) -> tuple[np.ndarray, np.nd
             a, b = order[active], order[active + step]
             bits = np.unpackbits((hashes[a] ^ hashes[b]).view(np.uint8).reshape(-1, 8), axis=1)
             close = bits.sum(axis=1) <= max_distance
-            found.append(np.stack([np.minimum(a, b)[close], np.maximum(a, b)[close]]))
-    pairs = np.unique(np.concatenate([*found, np.zeros((2, 0), np.int64)], axis=1), axis=1)
+            close_pairs.append(np.stack([np.minimum(a, b)[close], np.maximum(a, b)[close]]))
+    pairs = np.unique(np.concatenate([*close_pairs, np.zeros((2, 0), np.int64)], axis=1), axis=1)
     return pairs[0], pairs[1]
 
 
-def _near(hashes: np.ndarray, splits: np.ndarray, max_distance: int) -> Iterator[ImagePairs]:
+def _near_hash_pairs(hashes: np.ndarray, splits: np.ndarray, max_distance: int) -> Iterator[ImagePairs]:
     unique, codes = np.unique(hashes, return_inverse=True)
-    yield _same(codes.astype(np.int64), splits, 3)
+    yield _equal_code_pairs(codes.astype(np.int64), splits, 3)
     a, b = near_pairs(unique, max_distance)
     present = np.unique(splits)
     leaders = np.full((len(present), len(unique)), -1, dtype=np.int64)
     for position, split in enumerate(present):
         rows = np.flatnonzero(splits == split)[::-1]
         leaders[position, codes[rows]] = rows  # the first row is written last
-    for ours in leaders:
-        for theirs in leaders:
-            first, second = ours[a], theirs[b]
+    for first_leaders in leaders:
+        for second_leaders in leaders:
+            first, second = first_leaders[a], second_leaders[b]
             both = (first >= 0) & (second >= 0)
             first, second = first[both], second[both]
             kind = np.full(len(first), 3, dtype=np.int8)
@@ -182,9 +183,10 @@ def _read_images(
             raise ModuleNotFoundError(
                 "near-duplicates need the package imagehash: pip install 'kfashion_d2[splits]'", name="imagehash"
             )
-        both = _map(_digest_and_hash, names, workers, "read images")
-        _warn_of_unread(names, [digest for digest, _ in both])
-        return _codes(pa.array([digest for digest, _ in both], pa.binary())), [value for _, value in both]
+        digests_and_hashes = _map(_digest_and_hash, names, workers, "read images")
+        content_digests = [digest for digest, _ in digests_and_hashes]
+        _warn_of_unread(names, content_digests)
+        return _codes(pa.array(content_digests, pa.binary())), [value for _, value in digests_and_hashes]
     ends = _map(_tail_digest, names, 1, "compare files")
     _warn_of_unread(names, ends)
     tails = _codes(pa.array(ends, pa.binary()))
@@ -245,9 +247,9 @@ def _digest_and_hash(file_name: str) -> tuple[bytes | None, int | None]:
         with Image.open(io.BytesIO(data)) as image:
             image.draft("L", (128, 128))  # a JPEG decodes at a fraction of its size; the hash looks at 32 x 32
             bits = imagehash.phash(image).hash
-        near = int(np.packbits(bits).view(">u8")[0])
+        perceptual_hash = int(np.packbits(bits).view(">u8")[0])
     except ZipChangedError:
         raise
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return None, None
-    return hashlib.blake2b(data, digest_size=16).digest(), near
+    return hashlib.blake2b(data, digest_size=16).digest(), perceptual_hash

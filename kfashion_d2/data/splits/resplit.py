@@ -1,8 +1,9 @@
 """
-This module makes new splits from converted ones: that do not leak, with the labels in the same shares, and small ones
-for experiments.
+This module makes new splits from converted ones: splits that do not leak and have the labels in the same shares, and
+small ones for experiments.
 
-N images of all the splits given, one split after the other; L labels: of every group, the categories and the styles.
+Shapes: N images of all the splits given, one split after the other; L labels: those of every group, the
+categories and the styles.
 """
 
 from __future__ import annotations
@@ -116,7 +117,7 @@ def take_subset(
         assert per_label is not None
         if per_label < 1:
             raise ValueError(f"per_label={per_label}: at least 1 is needed")
-        keep = _some_of_each(*image_labels([dataset]), len(dataset), per_label, seed)
+        keep = _choose_per_label(*image_labels([dataset]), len(dataset), per_label, seed)
     return _write([dataset], keep, Path(output))
 
 
@@ -185,9 +186,9 @@ def image_labels(datasets: Sequence[KFashionDataset]) -> tuple[np.ndarray, np.nd
     schema = datasets[0].schema
     names = [*(name for name in schema.group_names if name != CATEGORY_GROUP), "style", CATEGORY_GROUP]
     starts = np.cumsum([0, *(len(dataset) for dataset in datasets)])
-    found = [label_statistics.image_labels(dataset, names) for dataset in datasets]
-    rows = np.concatenate([own + start for (own, _), start in zip(found, starts, strict=False)])
-    labels = np.concatenate([labels for _, labels in found])
+    labels_by_split = [label_statistics.image_labels(dataset, names) for dataset in datasets]
+    rows = np.concatenate([images + start for (images, _), start in zip(labels_by_split, starts, strict=False)])
+    labels = np.concatenate([labels for _, labels in labels_by_split])
     order = np.lexsort((labels, rows))
     return rows[order], labels[order]
 
@@ -196,9 +197,9 @@ def assign_groups(
     groups: np.ndarray, rows: np.ndarray, labels: np.ndarray, shares: np.ndarray, seed: int
 ) -> np.ndarray:
     """
-    Deal the groups out one by one, in a random order, large ones first: each to the split where it least disturbs the
-    shares of its labels. (Iterative stratification, which deals label by label, is hardly better than chance where an
-    image has two dozen labels.) Being an image counts as one more label.
+    Deal the groups out to splits one by one, in a random order, large ones first: each to the split where it least
+    disturbs the shares of its labels. (Iterative stratification, which deals label by label, is hardly better than
+    chance where an image has two dozen labels.) Being an image counts as one more label.
 
     Args:
         groups: int64 (N,), the group of every image, numbers from 0.
@@ -224,29 +225,29 @@ def assign_groups(
     starts, stops = ends - np.diff(ends, prepend=0), ends
     for group in tqdm(order.tolist(), unit=" groups", desc="deal", disable=len(sizes) < 100_000):
         pairs = slice(starts[group], stops[group])
-        own, weights = labels[pairs], counts[pairs]
-        before = surplus[own] - weights[:, None] * shares
+        group_labels, weights = labels[pairs], counts[pairs]
+        before = surplus[group_labels] - weights[:, None] * shares
         with np.errstate(divide="ignore"):  # a share of 0 costs more than any other
-            costs = ((scale[own] * weights) @ (2 * before + weights[:, None])) / shares
+            costs = ((scale[group_labels] * weights) @ (2 * before + weights[:, None])) / shares
         chosen = costs.argmin()
         before[:, chosen] += weights
-        surplus[own] = before
+        surplus[group_labels] = before
         part[group] = chosen
     return part[groups]
 
 
-def _some_of_each(rows: np.ndarray, labels: np.ndarray, num_rows: int, number: int, seed: int) -> np.ndarray:
-    """Choose rows so that every label has some; bool (N,)."""
+def _choose_per_label(rows: np.ndarray, labels: np.ndarray, num_rows: int, number: int, seed: int) -> np.ndarray:
+    """Choose rows so that every label has at least `number` of them, or all that it has where they are fewer."""
     order = np.argsort(labels, kind="stable")
     counts = np.bincount(labels, minlength=1)
     ends = np.cumsum(counts)
     keep = np.zeros(num_rows, dtype=bool)
     rng = np.random.default_rng(seed)
     for label in np.argsort(counts, kind="stable"):
-        own = rows[order[ends[label] - counts[label] : ends[label]]]
-        missing = number - int(keep[own].sum())
+        label_rows = rows[order[ends[label] - counts[label] : ends[label]]]
+        missing = number - int(keep[label_rows].sum())
         if missing > 0:
-            keep[rng.permutation(own[~keep[own]])[:missing]] = True
+            keep[rng.permutation(label_rows[~keep[label_rows]])[:missing]] = True
     return keep
 
 

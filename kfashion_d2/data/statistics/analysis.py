@@ -52,13 +52,14 @@ def open_splits(
         ValueError: as :class:`KFashionDataset` says.
     """
     folder = Path(folder)
-    found = [folder] if (folder / "meta.json").is_file() else sorted(p.parent for p in folder.glob("[!.]*/meta.json"))
-    if not found:
+    is_split = (folder / "meta.json").is_file()
+    split_dirs = [folder] if is_split else sorted(path.parent for path in folder.glob("[!.]*/meta.json"))
+    if not split_dirs:
         raise FileNotFoundError(
             f"{folder} holds no converted split; make one with 'python tools/convert_kfashion.py DATA_ROOT "
             "--output DIR' and give DIR"
         )
-    return {path.resolve().name: KFashionDataset(path, schema=schema, image_root=image_root) for path in found}
+    return {path.resolve().name: KFashionDataset(path, schema=schema, image_root=image_root) for path in split_dirs}
 
 
 def analyze_splits(splits: Mapping[str, KFashionDataset], problems: str | Path | None = None) -> dict[str, Any]:
@@ -95,7 +96,7 @@ def analyze_splits(splits: Mapping[str, KFashionDataset], problems: str | Path |
     return {
         "schema": {"name": schema.name, "version": schema.version, "hash": schema.hash},
         "total": described,
-        "splits": {name: _describe(own, schema) for name, own in counts.items()},
+        "splits": {name: _describe(split_counts, schema) for name, split_counts in counts.items()},
         "duplicates": count_shared_names(splits),
         "problems": listed,
         "answers": _answers(described, listed, splits),
@@ -195,8 +196,8 @@ def _group(counts: SplitCounts, schema: AttributeSchema, name: str) -> dict[str,
     for column in range(columns.start, columns.stop):
         if not counts.columns.none[column]:
             label = counts.columns.labels[column][1]
-            own = counts.labels[:, column].tolist()
-            labels[label.name] = {p.name: n for p, n in zip(schema.parts.labels, own, strict=True) if n}
+            by_part = counts.labels[:, column].tolist()
+            labels[label.name] = {p.name: n for p, n in zip(schema.parts.labels, by_part, strict=True) if n}
     return {"states": states, "labels": labels}
 
 
@@ -222,16 +223,16 @@ def _spread(
     Returns:
         "percentiles"; a histogram's "edges", "counts" in it, part -> garments. What lies beyond is in the end bins.
     """
-    values, own_parts = garments[name], garments["part"]
+    values, part_ids = garments[name], garments["part"]
     if keep is not None:
-        values, own_parts = values[keep], own_parts[keep]
+        values, part_ids = values[keep], part_ids[keep]
     edges = EDGES[name]
     inside = np.clip(values, edges[0], edges[-1])
     percentiles = np.percentile(values, PERCENTILES).tolist() if len(values) else [None] * len(PERCENTILES)
     return {
         "percentiles": dict(zip(map(str, PERCENTILES), percentiles, strict=True)),
         "edges": edges.tolist(),
-        "counts": {part: np.histogram(inside[own_parts == p], edges)[0].tolist() for p, part in enumerate(parts)},
+        "counts": {part: np.histogram(inside[part_ids == p], edges)[0].tolist() for p, part in enumerate(parts)},
     }
 
 
@@ -276,16 +277,16 @@ def _answers(
     read = count_read(splits)
     unknown = sum(states["unknown"] for states in total["groups"]["category"]["states"].values())
     rects, polygons = total["rects"], total["polygons"]
-    asked = [
+    answers = [
         ("garments whose category is unknown (no expert saw them)", unknown, "garments kept", total["garments"], ""),
         ("garments with a sound polygon", polygons["sound"], "garments kept", total["garments"], ""),
         ("images without a garment", total["images_without_garment"], "images kept", total["images"], ""),
     ]
-    asked += [
+    answers += [
         (f"rect and polygon agree less than IoU {limit}", count, "garments with both", rects["compared"], "")
         for limit, count in rects["below"].items()
     ]
-    asked += [
+    answers += [
         (f"rect leaves the image by more than {limit} pixels", count, "garments with a rect", rects["given"], "")
         for limit, count in rects["beyond"].items()
     ]
@@ -298,14 +299,14 @@ def _answers(
             sums[problem["reason"]] += problem["sum"]
             keys[problem["reason"]].update(problem["keys"])
         for question, reason in QUESTIONS.items():
-            asked.append((question, counts[reason, "garments"], "garments read", read["garments"], ""))
+            answers.append((question, counts[reason, "garments"], "garments read", read["garments"], ""))
         stray = sums["stray (0, 0) at the polygon's end"]
         vertices = polygons["num_vertices"] + stray
-        asked.append(("stray (0, 0) vertices", stray, "vertices, those of sound polygons and these", vertices, ""))
+        answers.append(("stray (0, 0) vertices", stray, "vertices, those of sound polygons and these", vertices, ""))
         spaces = counts["no-break space", "annotations"]
         where = ", ".join(f"{key}: {count:,}" for key, count in keys["no-break space"].most_common(NUM_KEYS))
-        asked.append(("annotations with a no-break space", spaces, "annotations read", read["annotations"], where))
+        answers.append(("annotations with a no-break space", spaces, "annotations read", read["annotations"], where))
     return [
-        {"question": question, "count": count, "of": of, "share": count / base if base else None, "where": where}
-        for question, count, of, base, where in asked
+        {"question": question, "count": count, "of": base_name, "share": count / base if base else None, "where": where}
+        for question, count, base_name, base, where in answers
     ]

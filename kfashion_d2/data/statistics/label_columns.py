@@ -100,14 +100,14 @@ def pick_garments(
             labels = columns.read(shard)[0][order]
             for column in np.flatnonzero(labels.any(axis=0) & ~columns.none):
                 rows = order[np.flatnonzero(labels[:, column])[:num]]
-                found = [
+                garments = [
                     (chances[row], position, start + int(images[row]), int(row - shard.offsets[images[row]]))
                     for row in rows
                 ]
-                best[column] = sorted(best[column] + found)[:num]
+                best[column] = sorted(best[column] + garments)[:num]
             start += len(counts)
     return {
-        (group, label.name): [garment[1:] for garment in found]
-        for (group, label), found in zip(columns.labels, best, strict=True)
-        if found
+        (group, label.name): [garment[1:] for garment in garments]
+        for (group, label), garments in zip(columns.labels, best, strict=True)
+        if garments
     }

@@ -33,7 +33,8 @@ def _short(value: Any) -> str:
 
 def count_read(splits: Mapping[str, KFashionDataset]) -> dict[str, int]:
     """Count the `annotations` and `garments` that the conversion read, those that it dropped too."""
-    return {of: sum(dataset.meta.get(of, 0) for dataset in splits.values()) for of in ("annotations", "garments")}
+    units = ("annotations", "garments")
+    return {unit: sum(dataset.meta.get(unit, 0) for dataset in splits.values()) for unit in units}
 
 
 def count_problems(path: str | Path, splits: Mapping[str, KFashionDataset]) -> list[dict[str, Any]]:
@@ -53,7 +54,7 @@ def count_problems(path: str | Path, splits: Mapping[str, KFashionDataset]) -> l
     Raises:
         ValueError: a line is not one that the converter writes.
     """
-    found: dict[tuple[str, str, str], dict[str, Any]] = {}
+    counts_by_kind: dict[tuple[str, str, str], dict[str, Any]] = {}
     # A split that could not be read at all has lines but no folder: they are told with any other.
     others = {position.parent.name for position in Path(path).parent.glob("*/meta.json")} - splits.keys()
     with open(path, "rb") as file:
@@ -69,9 +70,15 @@ def count_problems(path: str | Path, splits: Mapping[str, KFashionDataset]) -> l
             if split in others:
                 continue
             kind = (reason, action, "garments" if part else "annotations")
-            if kind not in found:
-                found[kind] = {"splits": Counter(), "keys": Counter(), "values": Counter(), "sum": 0, "examples": []}
-            counts = found[kind]
+            if kind not in counts_by_kind:
+                counts_by_kind[kind] = {
+                    "splits": Counter(),
+                    "keys": Counter(),
+                    "values": Counter(),
+                    "sum": 0,
+                    "examples": [],
+                }
+            counts = counts_by_kind[kind]
             counts["splits"][split] += 1
             if key:
                 counts["keys"][key] += 1
@@ -84,15 +91,15 @@ def count_problems(path: str | Path, splits: Mapping[str, KFashionDataset]) -> l
                 counts["examples"].append({"path": entry["path"], "part": part, "key": key, "value": shown})
     read = count_read(splits)
     problems = []
-    for (reason, action, of), counts in found.items():
+    for (reason, action, unit), counts in counts_by_kind.items():
         count = counts["splits"].total()
         problems.append(
             {
                 "reason": reason,
                 "action": action,
-                "of": of,
+                "of": unit,
                 "count": count,
-                "share": count / read[of] if read[of] else None,
+                "share": count / read[unit] if read[unit] else None,
                 "sum": counts["sum"],
                 "splits": dict(counts["splits"]),
                 "keys": dict(counts["keys"].most_common()),

@@ -73,8 +73,8 @@ class SplitCounts:
         self.per_image.update(other.per_image)
         self.sizes.update(other.sizes)
         self.without_image += other.without_image
-        for mine, theirs in zip([*self.pairs, self.image_pairs], [*other.pairs, other.image_pairs], strict=True):
-            mine.merge(theirs)
+        for pairs, other_pairs in zip([*self.pairs, self.image_pairs], [*other.pairs, other.image_pairs], strict=True):
+            pairs.merge(other_pairs)
         for name, pieces in other.garments.items():
             self.garments[name] += pieces
 
@@ -108,11 +108,11 @@ class SplitCounts:
         empty = known & ~np.logical_or.reduceat(named, starts, axis=1)
         self.parts += np.bincount(parts, minlength=self.num_parts)
         for part, pairs in enumerate(self.pairs):
-            own = parts == part
-            self.labels[part] += labels[own].sum(axis=0)
-            self.known[part] += known[own].sum(axis=0)
-            self.empty[part] += empty[own].sum(axis=0)
-            pairs.add(named[own], known[own])
+            is_part = parts == part
+            self.labels[part] += labels[is_part].sum(axis=0)
+            self.known[part] += known[is_part].sum(axis=0)
+            self.empty[part] += empty[is_part].sum(axis=0)
+            pairs.add(named[is_part], known[is_part])
         categories = np.asarray(shard.category)
         worn = np.zeros((num_images, len(self.category_parts)), dtype=bool)
         worn[images[categories >= 0], categories[categories >= 0]] = True
