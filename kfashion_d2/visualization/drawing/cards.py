@@ -190,8 +190,8 @@ def arrange_cards(
         return max(full_width, 1.6 * full_height), full_width * full_height
 
     # The highest column of any arrangement in order is a run of neighbours.
-    runs = (heights[i:j] for i in range(len(heights)) for j in range(i + 1, len(heights) + 1))
-    rooms = [picture[1], *sorted({sum(run) + gap * (len(run) + 1) for run in runs})]
+    stacks = (heights[i:j] for i in range(len(heights)) for j in range(i + 1, len(heights) + 1))
+    rooms = [picture[1], *sorted({sum(stack) + gap * (len(stack) + 1) for stack in stacks})]
     return min((place_cards(heights, width, room, gap) for room in rooms), key=size_on_page)
 
 
@@ -204,7 +204,7 @@ class _Style(NamedTuple):
     mark: int
 
     @classmethod
-    def of(cls, size: int) -> _Style:
+    def from_size(cls, size: int) -> _Style:
         return cls(size=size, pad=max(4, size // 2), step=round(size * 1.4), mark=round(size * 1.1))
 
 
@@ -288,7 +288,7 @@ def draw_panel(
         language: "en" or "ko", as :func:`resolve_language` returns it.
         empty: what stands there when there are no cards.
     """
-    style, font = _Style.of(size), load_font(language, size)
+    style, font = _Style.from_size(size), load_font(language, size)
     keys = [font.getlength(line.key) for card in cards for line in card.lines]
     key_width = round(max(keys, default=0)) + style.pad
     texts = [font.getlength(" ".join(line.pieces)) for card in cards for line in card.lines]

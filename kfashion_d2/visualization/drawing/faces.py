@@ -55,7 +55,7 @@ def find_faces(image: np.ndarray) -> list[tuple[int, int, int, int]]:
     if min(side) < SMALLEST_FACE:
         return []
     small = cv2.resize(image, side, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-    found = detector.detect_multi_scale(
+    detections = detector.detect_multi_scale(
         img=small,
         scale_factor=SCALE,
         step_ratio=STEP,
@@ -63,7 +63,7 @@ def find_faces(image: np.ndarray) -> list[tuple[int, int, int, int]]:
         max_size=(LARGEST_FACE, LARGEST_FACE),
         min_neighbor_number=NEIGHBORS,
     )
-    boxes = [(face["c"], face["r"], face["c"] + face["width"], face["r"] + face["height"]) for face in found]
+    boxes = [(face["c"], face["r"], face["c"] + face["width"], face["r"] + face["height"]) for face in detections]
     return [tuple(round(value / scale) for value in box) for box in boxes]  # type: ignore[misc]
 
 

@@ -1,5 +1,5 @@
 """
-This module draws garments: boxes, masks and numbers in the picture, what is said of each on a card beside it.
+This module draws garments: boxes, masks and numbers in the picture, and what is said of each on a card beside it.
 
 Pictures are uint8 (H, W, 3) RGB; equal input gives equal pixels.
 """
@@ -267,24 +267,25 @@ def draw_comparison(
     language = resolve_language(language)
     image = _check_image(image)
     truth = as_garments(ground_truth, schema, class_names)
-    found = as_garments(predictions, schema, class_names, threshold=threshold)
+    predicted = as_garments(predictions, schema, class_names, threshold=threshold)
     matches = match_detections(
-        np.array([g.box for g in found]).reshape(-1, 4),
-        np.array([g.score for g in found], dtype=np.float64),
-        np.zeros(len(found), dtype=np.int64),
+        np.array([g.box for g in predicted]).reshape(-1, 4),
+        np.array([g.score for g in predicted], dtype=np.float64),
+        np.zeros(len(predicted), dtype=np.int64),
         np.array([g.box for g in truth]).reshape(-1, 4),
         np.zeros(len(truth), dtype=np.int64),
         iou_threshold,
         class_agnostic=True,
     )
     words = WORDS[language]
-    garment_of = {int(detection): i for i, detection in enumerate(matches) if detection >= 0}
+    garment_by_prediction = {int(detection): i for i, detection in enumerate(matches) if detection >= 0}
     # The predictions in the order of the garments that they found, then those that found nothing.
-    found_by_garment = [i for _, i in sorted((garment, i) for i, garment in garment_of.items())]
-    extra = [i for i in range(len(found)) if i not in garment_of]
-    numbers = [garment_of[i] + 1 for i in found_by_garment] + [len(truth) + 1 + i for i in range(len(extra))]
-    marks = [agreement(truth[garment_of[i]], found[i], schema) for i in found_by_garment] + [{}] * len(extra)
-    notes = [""] * len(found_by_garment) + [words["extra"]] * len(extra)
+    matched = [i for _, i in sorted((garment, i) for i, garment in garment_by_prediction.items())]
+    unmatched = [i for i in range(len(predicted)) if i not in garment_by_prediction]
+    numbers = [garment_by_prediction[i] + 1 for i in matched]
+    numbers += range(len(truth) + 1, len(truth) + 1 + len(unmatched))
+    marks = [agreement(truth[garment_by_prediction[i]], predicted[i], schema) for i in matched] + [{}] * len(unmatched)
+    notes = [""] * len(matched) + [words["extra"]] * len(unmatched)
     missed = ["" if detection >= 0 else words["missed"] for detection in matches]
     true_styles, predicted_styles = true_styles or {}, predicted_styles or {}
     caption = style_lines(true_styles, schema, language, tasks=predicted_styles)
@@ -292,8 +293,8 @@ def draw_comparison(
     left = _draw_side(
         image, truth, range(1, len(truth) + 1), schema, language, words["truth"], notes=missed, caption=caption
     )
-    in_order = [found[i] for i in (*found_by_garment, *extra)]
-    right = _draw_side(image, in_order, numbers, schema, language, words["prediction"], marks, notes, answer)
+    ordered = [predicted[i] for i in (*matched, *unmatched)]
+    right = _draw_side(image, ordered, numbers, schema, language, words["prediction"], marks, notes, answer)
     return contact_sheet([left, right], columns=2, cell_width=None, gap=8)
 
 

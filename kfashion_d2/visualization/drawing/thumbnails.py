@@ -67,7 +67,7 @@ def make_thumbnails(
     for key, garments in picked.items():
         for position, (dataset, image, garment) in enumerate(garments):
             wanted.setdefault((dataset, image), []).append((position, key, garment))
-    found: dict[Key, dict[int, bytes]] = {key: {} for key in picked}
+    files_by_key: dict[Key, dict[int, bytes]] = {key: {} for key in picked}
     for (dataset, number), garments in tqdm(sorted(wanted.items()), desc="thumbnails", unit=" images"):
         record = datasets[dataset][number]
         try:
@@ -80,5 +80,5 @@ def make_thumbnails(
             buffer = io.BytesIO()
             crop = crop_garment(image, record["annotations"][garment]["bbox"])
             Image.fromarray(crop).save(buffer, "JPEG", quality=85)
-            found[key][position] = buffer.getvalue()
-    return {key: [files[position] for position in sorted(files)] for key, files in found.items()}
+            files_by_key[key][position] = buffer.getvalue()
+    return {key: [files[position] for position in sorted(files)] for key, files in files_by_key.items()}

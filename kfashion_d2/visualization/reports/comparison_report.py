@@ -19,15 +19,15 @@ from .words import words
 
 __all__ = ["write_comparison_report"]
 
-# Of these less is better.
+# Metrics of which less is better.
 _ERRORS = ("ece",)
 
 
 def _cells(comparison: Comparison, name: str) -> dict[str, Any]:
     """Lay out a metric's values, and for each run but the first its difference and how it is shown."""
     differences = []
-    for found in comparison.differences:
-        difference = found.get(name)
+    for by_name in comparison.differences:
+        difference = by_name.get(name)
         if difference is None or math.isnan(difference.value):
             differences.append({"value": None, "low": None, "high": None, "look": ""})
             continue
@@ -58,11 +58,11 @@ def _rows(comparison: Comparison, names: Iterable[str], schema: AttributeSchema 
     rows = []
     for name in names:
         task, _, metric = name.partition("/")
-        group, _, of_group = metric.partition("/")
+        group, _, group_metric = metric.partition("/")
         if task not in TASK_NAMES:
             where, what = other_name(task), (metric.replace("_", " "),) * 2
-        elif of_group and group not in ("mean", "head", "mid", "tail"):
-            title, metric_name = groups.get(group, (group, group)), METRIC_NAMES.get(of_group, (of_group,) * 2)
+        elif group_metric and group not in ("mean", "head", "mid", "tail"):
+            title, metric_name = groups.get(group, (group, group)), METRIC_NAMES.get(group_metric, (group_metric,) * 2)
             where, what = TASK_NAMES[task], (f"{title[0]}: {metric_name[0]}", f"{title[1]}: {metric_name[1]}")
         else:
             where, what = TASK_NAMES[task], headline_name(metric)
@@ -78,9 +78,9 @@ def _label_rows(comparison: Comparison, schema: AttributeSchema | None) -> list[
     for task in TASK_NAMES:
         if not all(task in document.get("labels", {}) for document in documents):
             continue
-        found = [{(row["group"], row["label"]): row for row in document["labels"][task]} for document in documents]
-        for key, first in found[0].items():
-            values = [of.get(key, {}).get("f1") for of in found]
+        tables = [{(row["group"], row["label"]): row for row in document["labels"][task]} for document in documents]
+        for key, first in tables[0].items():
+            values = [table.get(key, {}).get("f1") for table in tables]
             values = [None if value is None or math.isnan(value) else value for value in values]
             if all(value is None for value in values):
                 continue
@@ -106,7 +106,7 @@ def write_comparison_report(
     title: str | None = None,
 ) -> None:
     """
-    Write a comparison as one HTML page.
+    Write a comparison of runs as one HTML page.
 
     Args:
         path: of the HTML file.

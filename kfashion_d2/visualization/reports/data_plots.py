@@ -101,8 +101,10 @@ def _plot_categories(total: Mapping[str, Any], schema: AttributeSchema, language
     counts = total["groups"][CATEGORY_GROUP]
     names, values, colors = [], [], []
     for p, part in enumerate(schema.parts.labels):
-        own = [(sum(counts["labels"][labels[c]].values()), c) for c, q in enumerate(schema.category_parts) if q == p]
-        for value, c in sorted(own, key=lambda item: (-item[0], item[1])):
+        garments = [
+            (sum(counts["labels"][labels[c]].values()), c) for c, q in enumerate(schema.category_parts) if q == p
+        ]
+        for value, c in sorted(garments, key=lambda item: (-item[0], item[1])):
             names.append(labels[c].text(language))
             values.append(value)
             colors.append(_color(p))
@@ -123,10 +125,10 @@ def _plot_states(total: Mapping[str, Any], schema: AttributeSchema, language: st
     positions = np.arange(len(groups))
     for axis, part in zip(axes, parts, strict=True):
         start = np.zeros(len(groups))
-        states = [total["groups"][name]["states"][part] for name, _ in groups]
-        sums = np.array([max(sum(state.values()), 1) for state in states])
+        by_group = [total["groups"][name]["states"][part] for name, _ in groups]
+        sums = np.array([max(sum(counts.values()), 1) for counts in by_group])
         for state, color in STATES.items():
-            share = 100 * np.array([own[state] for own in states]) / sums
+            share = 100 * np.array([counts[state] for counts in by_group]) / sums
             axis.barh(
                 positions,
                 share,

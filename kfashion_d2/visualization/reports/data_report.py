@@ -65,8 +65,8 @@ def _plots(total: Mapping[str, Any], schema: AttributeSchema) -> dict[str, dict[
 def _groups(summary: Mapping[str, Any], schema: AttributeSchema) -> list[dict[str, Any]]:
     groups = []
     for name, title in _group_names(schema).items():
-        states = summary["total"]["groups"][name]["states"]
-        sums = {state: sum(own[state] for own in states.values()) for state in STATES}
+        by_part = summary["total"]["groups"][name]["states"]
+        sums = {state: sum(counts[state] for counts in by_part.values()) for state in STATES}
         garments = sum(sums.values()) or 1
         groups.append(
             {

@@ -30,11 +30,11 @@ logger = logging.getLogger(__name__)
 CROP_HEIGHT, CROP_WIDTH, CROP_MARGIN = 200, 200, 0.2  # pixels, and of the box's longer side
 SHEET_WIDTH = 1500  # pixels of truth and prediction together
 SHEET_DETECTIONS = 10  # the surest of an image
-TRUE_COLOR, FOUND_COLOR = (0, 158, 115), (213, 94, 0)
+TRUE_COLOR, DETECTED_COLOR = (0, 158, 115), (213, 94, 0)
 
 
 def garments_from_predictions(predictions: Predictions, rows: np.ndarray) -> list[Garment]:
-    """Return some detections, int64 (M,) rows, as they are drawn; without masks."""
+    """Return the detections in the given rows, int64 (M,), as they are drawn, without masks."""
     p, info = predictions, predictions.info
     least = threshold_row(info.threshold, p.schema).astype(np.float16)
     parts = info.class_parts
@@ -42,15 +42,15 @@ def garments_from_predictions(predictions: Predictions, rows: np.ndarray) -> lis
     for row in rows.tolist():
         scores = np.nan_to_num(p.det_attributes[row])
         # decode() has one threshold for a group: a label below its own is told as 0.
-        told, any_of = scores.copy(), {}
+        told, has_score = scores.copy(), {}
         for group in p.schema.groups:
             columns = p.schema.slice(group.name)
-            any_of[group.name] = bool(scores[columns].any())
+            has_score[group.name] = bool(scores[columns].any())
             if not group.is_single:
                 told[columns] = np.where(scores[columns] >= least[columns], scores[columns], 0)
         attributes: dict[str, list[tuple[Label, float | None]]] = dict(p.schema.decode(told, 1e-9))
         for group in p.schema.groups:
-            if any_of[group.name]:
+            if has_score[group.name]:
                 attributes.setdefault(group.name, [])
         label = info.class_names[p.det_classes[row]]
         part = p.schema.parts.labels[parts[p.det_classes[row]]].name if parts else ""
@@ -83,7 +83,7 @@ class EvaluationPictures:
         if image is None:
             return None
         boxes = [(p.gt_boxes[garment], TRUE_COLOR)]
-        boxes += [(p.det_boxes[detection], FOUND_COLOR)] if detection >= 0 else []
+        boxes += [(p.det_boxes[detection], DETECTED_COLOR)] if detection >= 0 else []
         around = np.array([box for box, _ in boxes])
         x0, y0, x1, y1 = *around[:, :2].min(axis=0), *around[:, 2:].max(axis=0)
         margin = CROP_MARGIN * max(x1 - x0, y1 - y0, 1)
@@ -109,11 +109,11 @@ class EvaluationPictures:
         rows = rows[p.det_scores[rows] >= least]
         rows = rows[np.argsort(-p.det_scores[rows], kind="stable")][:SHEET_DETECTIONS]
         record = self.dataset[int(p.image_indices[image])]
-        found: dict[str, list[tuple[Label, float]]] = {}
+        predicted_styles: dict[str, list[tuple[Label, float]]] = {}
         for task, scores in (("style", p.style_scores), ("sub_style", p.sub_style_scores)):
             if scores is not None:
                 best = np.argsort(-scores[image], kind="stable")[:3]
-                found[task] = [(p.schema.styles.labels[i], float(scores[image, i])) for i in best]
+                predicted_styles[task] = [(p.schema.styles.labels[i], float(scores[image, i])) for i in best]
         sheet = draw_comparison(
             picture,
             record["annotations"],
@@ -123,7 +123,7 @@ class EvaluationPictures:
             language=language,
             iou_threshold=p.info.iou_threshold,
             true_styles=styles_from_record(record, p.schema),
-            predicted_styles=found,
+            predicted_styles=predicted_styles,
         )
         return self._uri(shrink(sheet, SHEET_WIDTH))
 

@@ -98,9 +98,9 @@ def _error_rows(document: Mapping[str, Any], predictions: Predictions) -> dict[s
         "garments": bars(errors["garments"]),
         "detections": bars(errors["detections"]),
         "groups": [
-            {"name": groups.get(name, (name, name)), **found, "share": 100 * found["wrong"] / found["known"]}
-            for name, found in errors["wrong_groups"].items()
-            if found["known"]
+            {"name": groups.get(name, (name, name)), **counts, "share": 100 * counts["wrong"] / counts["known"]}
+            for name, counts in errors["wrong_groups"].items()
+            if counts["known"]
         ],
         "score_threshold": errors["score_threshold"],
     }
@@ -164,7 +164,7 @@ def _suspects(
 
 
 def _style_rows(document: Mapping[str, Any], predictions: Predictions) -> list[dict[str, Any]]:
-    """Lay out F1 of each style and sub-style; empty of a model without."""
+    """Lay out F1 of each style and sub-style; no rows for a model that predicts none."""
     tasks = [task for task in ("style", "sub_style") if f"{task}/top1" in document["metrics"]]
     labels = predictions.schema.styles.labels if tasks else ()
     return [

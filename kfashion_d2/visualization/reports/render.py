@@ -58,8 +58,8 @@ def _environment() -> Environment:
     )
     environment.filters.update(
         decimal=_decimal,
+        number=number,
         percent=_percent,
-        plain=number,
         short_hash=_short_hash,
         signed=lambda value: number(value, "+.1f"),
         thousands=lambda value: f"{value:,}",
