@@ -24,9 +24,9 @@ class BuildWithConfigs(build_py):
 
 
 def version() -> str:
-    found = re.search(r'^__version__ = "(.+)"$', (ROOT / "kfashion_d2/__init__.py").read_text("utf-8"), re.MULTILINE)
-    assert found is not None
-    return found[1]
+    match = re.search(r'^__version__ = "(.+)"$', (ROOT / "kfashion_d2/__init__.py").read_text("utf-8"), re.MULTILINE)
+    assert match is not None
+    return match[1]
 
 
 ONNX = ["onnx>=1.16", "onnxruntime>=1.18"]  # tools/export_model.py

@@ -46,19 +46,19 @@ def base_archives() -> tuple[bytes, ...]:
     """Make sound archives: stored, deflated, Zip64, with a comment, bytes before it, a zip within, odd names."""
     label, image = b'{"x": 1}' * 40, bytes(range(256)) * 2
     files = {"모던/1.json": label, "모던/1.jpg": image, "empty/2.json": b"", "folder/": b""}
-    plain = zip_bytes(files)
-    with_comment = io.BytesIO(plain)
+    deflated = zip_bytes(files)
+    with_comment = io.BytesIO(deflated)
     with zipfile.ZipFile(with_comment, "a") as archive:
         archive.comment = b"PK\5\6 a comment" * 3
     korean = zip_bytes({"aaaa/3.json": label}).replace(b"aaaa", "모던".encode("cp949"))
     return (
-        plain,
+        deflated,
         zip_bytes(files, zipfile.ZIP_STORED),
         _zip64(b"b/4.json", label),
         with_comment.getvalue(),
-        b"#!stub" * 5 + plain,
+        b"#!stub" * 5 + deflated,
         korean,
-        zip_bytes({"in.zip": plain, "../5.json": label, "/6.json": label, "a\\..\\7.json": label}),
+        zip_bytes({"in.zip": deflated, "../5.json": label, "/6.json": label, "a\\..\\7.json": label}),
         zip_bytes({"8.json": b"\0" * 100_000}),
         zip_bytes({}),
     )

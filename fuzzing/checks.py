@@ -109,7 +109,7 @@ def check_archive(data: bytes, path: Path) -> int:
         entries = list(read_zip_index(path))
     except ZipIndexError:
         return 0
-    theirs = _contents_by_zipfile(data)
+    zipfile_contents = _contents_by_zipfile(data)
     count = 0
     fd = os.open(path, os.O_RDONLY)
     try:
@@ -124,7 +124,7 @@ def check_archive(data: bytes, path: Path) -> int:
             assert len(content) == entry.size
             count += 1
             if zlib.crc32(content) == entry.crc:
-                assert content == theirs.get((entry.offset, entry.crc), content)
+                assert content == zipfile_contents.get((entry.offset, entry.crc), content)
     finally:
         os.close(fd)
     return count

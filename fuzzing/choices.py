@@ -72,7 +72,7 @@ def base_annotations() -> tuple[dict[str, Any], ...]:
     """Draw annotations of the demo set, some with its faults; they are not to be changed."""
     schema = kfashion_schema()
     return tuple(
-        draw_example(3, 0, i, image_size=(160, 120), dirt=i > 3, with_image=False, schema=schema).annotation
+        draw_example(3, 0, i, image_size=(160, 120), with_faults=i > 3, with_image=False, schema=schema).annotation
         for i in range(10)
     )
 

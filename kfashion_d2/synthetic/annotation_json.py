@@ -47,8 +47,8 @@ def _with_steps(points: np.ndarray) -> np.ndarray:
     ahead = np.roll(points, -1, axis=0)
     counts = np.maximum(np.hypot(*(ahead - points).T) // _STEP, 1).astype(int)
     start = np.repeat(np.arange(len(points)), counts)
-    place = (np.arange(len(start)) - np.repeat(np.cumsum(counts) - counts, counts)) / np.repeat(counts, counts)
-    return points[start] + (ahead - points)[start] * place[:, None]
+    fraction = (np.arange(len(start)) - np.repeat(np.cumsum(counts) - counts, counts)) / np.repeat(counts, counts)
+    return points[start] + (ahead - points)[start] * fraction[:, None]
 
 
 def _number(value: float) -> float:
@@ -80,7 +80,7 @@ def polygon_entry(polygon: np.ndarray) -> dict[str, float]:
 
 
 def polygon_points(entry: dict[str, float]) -> np.ndarray:
-    """Return the points (n, 2) of such a dict."""
+    """Return the points, float (n, 2), of a dict that :func:`polygon_entry` makes."""
     return np.array([(entry[f"X좌표{i}"], entry[f"Y좌표{i}"]) for i in range(1, len(entry) // 2 + 1)])
 
 

@@ -18,7 +18,7 @@ _WORDS = ("LOVE", "SEOUL", "PARIS", "RUN", "1988", "HELLO")
 
 
 class Cloth:
-    """This is a garment being painted: its texture layer, and its colours."""
+    """This is the cloth of a garment that is being painted: its texture layer, and its colours."""
 
     def __init__(self, canvas: Canvas, garment: Garment, shape: Shape, mask: np.ndarray, rng: np.random.Generator):
         self.canvas, self.garment, self.shape, self.rng = canvas, garment, shape, rng
@@ -116,8 +116,8 @@ def paint_chest(cloth: Cloth) -> None:
             word = _WORDS[int(cloth.rng.integers(len(_WORDS)))]
             (width, _), _ = cv2.getTextSize(word, cv2.FONT_HERSHEY_SIMPLEX, scale, 2)
             x, baseline = pose.to_pixels([(0, y + 0.05 * row)])[0]
-            place = (int(x - width / 2), int(baseline))
-            cv2.putText(cloth.layer, word, place, cv2.FONT_HERSHEY_SIMPLEX, scale, color, 2, cv2.LINE_AA)
+            origin = (int(x - width / 2), int(baseline))
+            cv2.putText(cloth.layer, word, origin, cv2.FONT_HERSHEY_SIMPLEX, scale, color, 2, cv2.LINE_AA)
         return
     kind = int(cloth.rng.integers(3))
     if kind == 0:

@@ -64,7 +64,7 @@ def draw_example(
     index: int,
     *,
     image_size: tuple[int, int] | None = None,
-    dirt: bool = True,
+    with_faults: bool = True,
     imbalance: float = 1.0,
     with_image: bool = True,
     schema: AttributeSchema | None = None,
@@ -76,9 +76,9 @@ def draw_example(
     Args:
         seed: of the whole set, >= 0.
         split: 0 training, 1 validation.
-        index: the picture's place, >= 0.
+        index: the picture's number in the split, >= 0.
         image_size: (height, width) in pixels; None: one of several, all near 224.
-        dirt: plant the faults of the real data.
+        with_faults: plant the faults of the real data.
         imbalance: see :func:`make_demo_data`.
         with_image: False: annotation only, several times as fast.
         schema: K-Fashion's own where None.
@@ -107,7 +107,7 @@ def draw_example(
         garments=garments,
         schema=schema,
     )
-    planted = faults.plant(annotation, schema, rng) if dirt else []
+    planted = faults.plant(annotation, schema, rng) if with_faults else []
     shuffle_keys(annotation, rng)
     folder = UNKNOWN_STYLE if unknown_style else schema.styles.labels[style].korean
     final = finish(brush, canvas.image) if with_image else None
@@ -173,7 +173,7 @@ def make_demo_data(
         num_train, num_val: pictures of the two splits.
         seed: an integer >= 0.
         image_size: (height, width) in pixels; None: several sizes near 224.
-        dirt: plant the faults of the real data (see `dirt.py`).
+        dirt: plant the faults of the real data (see `faults.py`).
         annotations_only: write no pictures.
         imbalance: of both splits, >= 1: how many times as common a group's first label is as its last, about; 1: all
             as even as can be. At 100 each group has labels that fewer than one garment in a hundred has.
@@ -202,7 +202,7 @@ def make_demo_data(
                 split,
                 index,
                 image_size=image_size,
-                dirt=dirt,
+                with_faults=dirt,
                 imbalance=imbalance,
                 with_image=not annotations_only,
                 schema=schema,

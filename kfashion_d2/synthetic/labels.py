@@ -127,7 +127,7 @@ HEMS = {
 @dataclass
 class Garment:
     """
-    This is one garment's labels, by English name; None: the group does not apply or was not drawn.
+    These are the labels of one garment, by English name; None: the group does not apply or was not drawn.
 
     Attributes:
         hidden: groups that the drawing does not show, and which therefore get no label.
@@ -151,7 +151,7 @@ class Garment:
 
     @property
     def hem(self) -> float:
-        """Return the hem's place on the body, in figure units."""
+        """Return the hem's height on the body, in figure units."""
         return 0.345 if self.category == "bra top" else HEMS[self.part][self.length]
 
 
@@ -209,8 +209,8 @@ def _names(group: str) -> list[str]:
 
 
 def _part_names(group: str, part: str) -> list[str]:
-    found = kfashion_schema().group(group)
-    return [found.labels[i].name for i in found.part_labels[part]]
+    attribute = kfashion_schema().group(group)
+    return [attribute.labels[i].name for i in attribute.part_labels[part]]
 
 
 @cache

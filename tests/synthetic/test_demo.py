@@ -12,7 +12,7 @@ import pytest
 
 from kfashion_d2.data import convert_dataset, make_demo_data, parse_annotation
 from kfashion_d2.schema import kfashion_schema
-from kfashion_d2.synthetic import faults as dirt
+from kfashion_d2.synthetic import faults
 from kfashion_d2.synthetic.annotation_json import outline_polygon, polygon_entry, rect_of
 from kfashion_d2.synthetic.demo import draw_example
 from kfashion_d2.synthetic.faults import ALIAS_RATE, FAULT_RATE, FAULTS, NO_TIER_B_RATE
@@ -33,14 +33,14 @@ def dirty():
 def faulty():
     """250 annotations, unpainted, each with a fault."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dirt, "FAULT_RATE", 1.0)
+        patch.setattr(faults, "FAULT_RATE", 1.0)
         return [draw_example(0, 1, i, with_image=False) for i in range(250)]
 
 
 @pytest.fixture(scope="module")
 def painted():
     """60 clean pictures."""
-    return [draw_example(3, 1, i, dirt=False) for i in range(60)]
+    return [draw_example(3, 1, i, with_faults=False) for i in range(60)]
 
 
 def tree(folder: Path) -> dict[str, bytes]:
@@ -81,7 +81,7 @@ def test_a_larger_set_begins_with_the_smaller_one(tmp_path):
 
 def test_the_annotation_is_the_same_without_the_picture(painted):
     for index, example in enumerate(painted[:12]):
-        again = draw_example(3, 1, index, dirt=False, with_image=False)
+        again = draw_example(3, 1, index, with_faults=False, with_image=False)
         assert again.image is None and again.annotation == example.annotation and again.folder == example.folder
 
 
@@ -257,7 +257,7 @@ def test_the_parser_finds_the_planted_faults_and_no_others(faulty, dirty):
 
 
 def test_file_faults_are_on_the_disk(tmp_path, monkeypatch):
-    monkeypatch.setattr(dirt, "FAULT_RATE", 1.0)
+    monkeypatch.setattr(faults, "FAULT_RATE", 1.0)
     summary = make_demo_data(tmp_path, 40, 0, seed=0)
     planted = summary["dirt"]
     assert planted["truncated"] > 0 and planted["no_image"] > 0

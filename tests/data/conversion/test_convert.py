@@ -17,7 +17,7 @@ SCHEMA = kfashion_schema()
 
 @pytest.fixture
 def data(tmp_path):
-    """The current release's layout, with one of each dirt that conversion meets."""
+    """The current release's layout, with one of each fault that conversion meets."""
     root = tmp_path / "data"
     labels, images = "Training/라벨링데이터/모던", "Training/원천데이터_1/모던"
     for i in range(1, 8):

@@ -23,8 +23,8 @@ SCHEMA = kfashion_schema()
 PARSER = FastParser(SCHEMA)
 
 
-def demo_annotation(index, dirt=False):
-    example = draw_example(3, 0, index, image_size=(160, 120), dirt=dirt, with_image=False, schema=SCHEMA)
+def demo_annotation(index, with_faults=False):
+    example = draw_example(3, 0, index, image_size=(160, 120), with_faults=with_faults, with_image=False, schema=SCHEMA)
     return json.loads(json.dumps(example.annotation))
 
 
@@ -41,7 +41,7 @@ def test_takes_every_clean_annotation():
 
 
 def test_takes_nearly_all_that_the_parser_finds_no_fault_with():
-    objs = [demo_annotation(i, dirt=True) for i in range(40)]
+    objs = [demo_annotation(i, with_faults=True) for i in range(40)]
     faultless = [i for i, obj in enumerate(objs) if parse_annotation(obj, SCHEMA)[1] == []]
     taken = check(objs)
     assert set(taken) <= set(faultless) and 0.8 * len(faultless) < len(taken)  # the others hold a spelling to fold
@@ -49,7 +49,7 @@ def test_takes_nearly_all_that_the_parser_finds_no_fault_with():
 
 
 def test_slow_rows_stand_among_the_fast_ones_as_dicts_would():
-    objs = [demo_annotation(i, dirt=True) for i in range(100)]
+    objs = [demo_annotation(i, with_faults=True) for i in range(100)]
     fast, slow, expected = [], [], []
     for number, obj in enumerate(objs):
         record, _, rects = read_annotation(obj, SCHEMA)
