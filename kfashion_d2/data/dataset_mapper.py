@@ -37,7 +37,7 @@ class BrokenImageError(ValueError):
 
 class AttributeDatasetMapper(DatasetMapper):
     """
-    Detectron2's mapper; in training its `instances` also carry
+    This is Detectron2's mapper; in training its `instances` also carry
 
     - `gt_attributes`: int8 (N, L), 1 yes, 0 no, -1 unknown;
     - `gt_mask_valid`: bool (N,), with masks only: False where the polygon stands in for a box.

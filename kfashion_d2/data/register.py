@@ -24,8 +24,8 @@ logger = logging.getLogger(__name__)
 
 class KFashionMetadata(Metadata):
     """
-    The metadata of a registered split. Its `json_file`, where Detectron2's COCOEvaluator looks, is written when it is
-    first asked for.
+    This is the metadata of a registered split. Its `json_file`, where Detectron2's COCOEvaluator looks, is written
+    when it is first asked for.
     """
 
     @property

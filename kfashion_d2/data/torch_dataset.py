@@ -34,7 +34,7 @@ MAX_TRIES = 20  # broken images in a row, before we blame the image root
 
 class TorchDataset(Dataset):
     """
-    A split as pairs of image and target, for a model that knows nothing of Detectron2.
+    This dataset gives a split as pairs of image and target, for a model that knows nothing of Detectron2.
 
     An item is an image, float32 (3, H, W) RGB in [0, 1], and a target, a dict of
 
@@ -52,6 +52,8 @@ class TorchDataset(Dataset):
 
     def __init__(self, dataset: KFashionDataset, train: bool, transforms: Callable | None = None):
         """
+        Keep a split, and how its images are to be given.
+
         Args:
             dataset: its class mode decides the labels. Garments whose class is unknown (class mode "category") are
                 left out, as no detector of this kind can ignore a box.
@@ -76,6 +78,8 @@ class TorchDataset(Dataset):
 
     def __getitem__(self, index: int) -> tuple[Tensor, dict[str, Any]]:
         """
+        Read an image and its target; in training the next one where it is broken, with a warning.
+
         Raises:
             ValueError: the image cannot be used; in training, only where one after another cannot.
         """

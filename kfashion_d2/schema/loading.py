@@ -1,4 +1,4 @@
-"""Read a schema file. Mistakes in it are the user's: each names the file and the place."""
+"""This module reads a schema file. Mistakes in it are the user's: each names the file and the place."""
 
 from __future__ import annotations
 

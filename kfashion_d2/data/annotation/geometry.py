@@ -25,7 +25,7 @@ Box = tuple[float, float, float, float]  # x0, y0, x1, y1
 
 class Geometry(NamedTuple):
     """
-    A garment's box and polygon, and what had to be done to get them.
+    These are a garment's box and polygon, and what had to be done to get them.
 
     Attributes:
         bbox: [x, y, width, height] inside the image, or None where the garment has no geometry at all.

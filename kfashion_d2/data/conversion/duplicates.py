@@ -33,10 +33,10 @@ class RefusedError(ValueError):
 
 class _Rows:
     """
-    The rows of a split's shards, by their number in the split.
+    These are the rows of a split's shards, by their number in the split.
 
     Attributes:
-        ids: int64 (N,)
+        ids: int64 (N,), the image ids.
         shards: int64 (N,), ascending: each row's shard.
         local: int64 (N,): its position there.
         table: shard -> its columns, mapped.

@@ -27,7 +27,7 @@ NUM_GEOMETRY = 6
 
 class GarmentRow(NamedTuple):
     """
-    A garment, as bytes that need only be joined.
+    This is a garment on its way to the store, as bytes that need only be joined.
 
     Attributes:
         ids: int8: its part, its category, and the id of every single group.
@@ -46,7 +46,7 @@ class GarmentRow(NamedTuple):
 
 class ImageRow(NamedTuple):
     """
-    An image and its garments are on their way to the store.
+    This is an image with its garments, on its way to the store.
 
     Attributes:
         image: the values of IMAGE_FIELDS.

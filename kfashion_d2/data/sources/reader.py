@@ -63,7 +63,7 @@ def file_stamp(stat: os.stat_result | None) -> bytes:
 
 class SourceReader:
     """
-    This reader works in one process; it keeps every archive that it read from open.
+    This object reads annotations and images in one process; it keeps every archive that it read from open.
 
     Attributes:
         stamps: label file outside of archives -> its :func:`file_stamp` when it was read; for the caller to clear.

@@ -1,4 +1,4 @@
-"""This module walks over the data's folders, and names what it cannot enter, links that lead nowhere among it."""
+"""This module walks over the data's folders, and names what it cannot enter, such as links that lead nowhere."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class WalkFault(NamedTuple):
 
 class FolderContent(NamedTuple):
     """
-    The content of one folder is what the walk gives.
+    This is the content of one folder, as the walk gives it.
 
     Attributes:
         path: relative to the root, with forward slashes; "" for the root.

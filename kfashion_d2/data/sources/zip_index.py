@@ -1,6 +1,7 @@
 """
-The table of contents of a zip file, read from its end as columns of numbers: two million entries fit in memory, which
-one object an entry would not. Format: PKWARE's APPNOTE.TXT 6.3.10, sections 4.3.12 to 4.3.16 and 4.5.3 (Zip64).
+This module reads the table of contents of a zip file, from its end, as columns of numbers: two million entries fit in
+memory, which one object an entry would not. Format: PKWARE's APPNOTE.TXT 6.3.10, sections 4.3.12 to 4.3.16 and 4.5.3
+(Zip64).
 """
 
 from __future__ import annotations
@@ -85,9 +86,9 @@ def read_zip_index(path: str | Path) -> Iterator[ZipEntry]:
 
 def read_zip_chunks(path: str | Path) -> Iterator[tuple[pa.LargeStringArray, np.ndarray]]:
     """
-    The entries of an archive, folders left out, in the order of its table of contents. A name without the UTF-8 flag
-    is UTF-8 where it decodes as that, as of a tool that forgot the flag, else cp949, as of Korean Windows; where it
-    decodes as both, whichever gives Hangul.
+    Yield the entries of an archive in pieces, folders left out, in the order of its table of contents. A name without
+    the UTF-8 flag is UTF-8 where it decodes as that, as of a tool that forgot the flag, else cp949, as of Korean
+    Windows; where it decodes as both, whichever gives Hangul.
 
     Yields:
         names: n of them, at most CHUNK.

@@ -15,7 +15,7 @@ __all__ = ["Cooccurrence", "Pair"]
 
 class Pair(NamedTuple):
     """
-    Two labels occur together, and this is how often.
+    This says how often two labels occur together.
 
     Attributes:
         first, second: their columns, the smaller first.
@@ -35,7 +35,8 @@ class Pair(NamedTuple):
 
 class Cooccurrence:
     """
-    This counter takes pairs over rows that come in blocks. Rows where a group is unknown say nothing about its labels.
+    This object counts pairs of labels over rows that come in blocks. Rows where a group is unknown say nothing about
+    its labels.
     """
 
     def __init__(self, groups: np.ndarray):

@@ -57,8 +57,9 @@ def read_meta(split_dir: str | Path, schema: AttributeSchema) -> dict[str, Any]:
 
 class KFashionDataset(Dataset[dict[str, Any]], Sequence[dict[str, Any]]):
     """
-    A converted split as a sequence of Detectron2 dataset dicts, made when asked for. A million images open at once
-    and share their memory between processes; pickling it costs nothing, the other side maps the files again.
+    This dataset is a converted split as a sequence of Detectron2 dataset dicts, which are made when asked for. A
+    million images open in no time and share their memory between processes; pickling costs nothing, as the other side
+    maps the files again.
 
     Attributes:
         classes (str): the class mode.
